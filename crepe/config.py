@@ -7,48 +7,22 @@ laid over them key by key (lists are replaced whole), as Snakemake's `--configfi
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 from crepe.errors import CrepeError
+from crepe.sections import Section, one_of, positive
 
 Item = TypeVar("Item")
 
 FOLDER = Path("config")
 FILES = ("config.yaml", "datasets.yaml", "models.yaml")
 
-
-class Section:
-    """A mapping of the configuration; its keys are the dataclass's fields, and no others are taken."""
-
-    @classmethod
-    def parse(cls, value: Any, key: str) -> Self:
-        """Build the section found at `key`.
-
-        Raises:
-            CrepeError: an unknown or missing key, or a value of the wrong type or range; the text names the key.
-        """
-        if not isinstance(value, Mapping):
-            raise CrepeError(f"configuration: {key}: expected keys and values, found {value!r}")
-        fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        for name in value:
-            if name not in fields:
-                raise CrepeError(f"configuration: {key}.{name}: unknown key; known here: {', '.join(fields)}")
-        types = get_type_hints(cls)
-        for name, field in fields.items():
-            if name not in value and field.default is dataclasses.MISSING:
-                raise CrepeError(f"configuration: {key}.{name}: is missing")
-        try:
-            return cls(**{name: _convert(item, types[name], f"{key}.{name}") for name, item in value.items()})
-        except ValueError as error:
-            raise CrepeError(f"configuration: {key}: {error}") from error
-
-    def as_dict(self) -> dict[str, Any]:
-        """The section as plain values that `parse` takes back."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""What a study, dataset, feature, ... can be called: these are names of files and folders, too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,26 +68,27 @@ class CsvDigests(Section):
 class Dataset(Section):
     """A dataset: what its archive must hold, and where it comes from."""
 
-    title: str
+    title: str = ""
+    """What tables call it; its key if empty."""
     fields: int
     """Text fields a row, 1 to 3."""
     classes: int
     train_rows: int
     test_rows: int
-    epoch_minibatches: int
+    epoch_minibatches: int = 5000
     """Minibatches that make an epoch (paper, table 3)."""
-    sources: tuple[Source, ...]
-    """Tried in order."""
+    sources: tuple[Source, ...] = ()
+    """Tried in order. Only the download needs them."""
     csv_md5: CsvDigests | None = None
     paper: str | None = None
     """The paper's dataset to compare with, a key of `paper/table3.csv`."""
 
     def __post_init__(self) -> None:
-        _positive(self, "fields", "train_rows", "test_rows", "epoch_minibatches")
+        positive(self, "train_rows", "test_rows", "epoch_minibatches")
+        if not 1 <= self.fields <= 3:
+            raise ValueError("fields must be 1, 2 or 3")
         if self.classes < 2:
             raise ValueError("classes must be 2 or more")
-        if not self.sources:
-            raise ValueError("sources must name at least one archive")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,7 +106,7 @@ class Feature(Section):
 
     def __post_init__(self) -> None:
         needs = {"characters": ("alphabet", "length"), "words": ("vocabulary",)}
-        _one_of(self, "kind", tuple(needs))
+        one_of(self, "kind", tuple(needs))
         for name in needs[self.kind]:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is missing")
@@ -154,11 +129,13 @@ class Network(Section):
     """Standard deviation of the normal distribution that every parameter starts from."""
 
     def __post_init__(self) -> None:
-        _one_of(self, "kind", ("convnet", "linear"))
+        one_of(self, "kind", ("convnet", "linear"))
         if self.kind == "convnet":
-            _positive(self, "features", "deviation")
+            positive(self, "features", "deviation")
             if not self.convolutions or min(min(pair) for pair in self.convolutions) < 1:
                 raise ValueError("convolutions must list [kernel width, pool width] pairs, 1 or more each")
+        if self.deviation < 0:
+            raise ValueError("deviation must be 0 or more")
         if not 0 <= self.dropout < 1:
             raise ValueError("dropout must be 0 or more and below 1")
 
@@ -182,9 +159,9 @@ class Training(Section):
     """Minibatches of an epoch; the dataset's own number if absent."""
 
     def __post_init__(self) -> None:
-        _positive(self, "epochs", "minibatch", "rate", "halve_every")
+        positive(self, "epochs", "minibatch", "rate", "halve_every")
         if self.epoch_minibatches is not None:
-            _positive(self, "epoch_minibatches")
+            positive(self, "epoch_minibatches")
         if self.halvings < 0 or self.decay < 0:
             raise ValueError("halvings and decay must be 0 or more")
         if not 0 <= self.momentum < 1:
@@ -206,7 +183,7 @@ class Model(Section):
     """Of a linear network: `counts` or `tfidf`. Of the others: `random`."""
 
     def __post_init__(self) -> None:
-        _one_of(self, "weights", ("random", "counts", "tfidf"))
+        one_of(self, "weights", ("random", "counts", "tfidf"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,6 +194,11 @@ class Catalog(Section):
     features: dict[str, Feature]
     networks: dict[str, Network]
     models: dict[str, Model]
+
+    def __post_init__(self) -> None:
+        for kind in dataclasses.fields(self):
+            for key in getattr(self, kind.name):
+                _check_key(kind.name, key)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,6 +215,7 @@ class Config(Section):
     catalog: Catalog
 
     def __post_init__(self) -> None:
+        _check_key("name", self.name)
         for kind, keys, catalog in (
             ("datasets", self.datasets, list(self.catalog.datasets)),
             ("models", self.models, list(self.catalog.models)),
@@ -240,8 +223,16 @@ class Config(Section):
             for key in keys:
                 if key not in catalog:
                     raise ValueError(f"{kind}: {key!r} is not in the catalog, which has {', '.join(catalog)}")
-            if len(set(keys)) != len(keys):
-                raise ValueError(f"{kind}: a key stands twice")
+        for kind, chosen in (("datasets", self.datasets), ("models", self.models), ("seeds", self.seeds)):
+            if not chosen:
+                raise ValueError(f"{kind}: names none")
+            if len(set(chosen)) != len(chosen):
+                raise ValueError(f"{kind}: one stands twice")
+        if min(self.seeds) < 0:
+            raise ValueError("seeds: must be 0 or more")
+        for key in self.datasets:
+            if not self.catalog.datasets[key].sources:
+                raise ValueError(f"catalog.datasets.{key}.sources: names none; where is the archive to be had from?")
         parts: dict[str, Mapping[str, Section]] = {
             "feature": self.catalog.features,
             "network": self.catalog.networks,
@@ -254,6 +245,10 @@ class Config(Section):
                         f"catalog.models.{key}.{field}: {getattr(model, field)!r} is not defined; "
                         f"known: {', '.join(known)}"
                     )
+            linear = self.catalog.networks[model.network].kind == "linear"
+            if linear == (model.weights == "random"):
+                known_weights = "counts or tfidf" if linear else "random"
+                raise ValueError(f"catalog.models.{key}.weights: {model.network} takes {known_weights}")
 
     def dataset(self, key: str) -> Dataset:
         """The dataset `key` of the catalog.
@@ -261,7 +256,8 @@ class Config(Section):
         Raises:
             CrepeError: there is none of that name.
         """
-        return _lookup(self.catalog.datasets, "dataset", key)
+        dataset = _lookup(self.catalog.datasets, "dataset", key)
+        return dataset if dataset.title else dataclasses.replace(dataset, title=key)
 
     def feature(self, key: str) -> Feature:
         """The feature `key` of the catalog.
@@ -300,7 +296,7 @@ def load(overlay: str | None = None) -> Config:
         if (FOLDER / name).exists():
             merged = merge(merged, _read(FOLDER / name))
     if overlay is not None:
-        merged = merge(merged, json.loads(overlay) if overlay.lstrip().startswith("{") else _read(Path(overlay)))
+        merged = merge(merged, _read_text(overlay) if overlay.lstrip().startswith("{") else _read(Path(overlay)))
     if not merged:
         raise CrepeError(f"{FOLDER}/: no configuration here; run this in the project's folder or give --config")
     return parse(merged)
@@ -328,7 +324,12 @@ def _read(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        try:
+            # First, as Snakemake does: YAML takes JSON's 1e-05 for text.
+            content = json.loads(text)
+        except ValueError:
+            content = yaml.safe_load(text)
     except OSError as error:
         raise CrepeError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -338,41 +339,17 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _convert(value: Any, type_: Any, key: str) -> Any:
-    """`value` as the annotated type of its field, nested sections and all."""
-    if isinstance(type_, UnionType):
-        if value is None:
-            return None
-        (type_,) = (part for part in get_args(type_) if part is not type(None))
-    origin, arguments = get_origin(type_), get_args(type_)
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise CrepeError(f"configuration: {key}: expected keys and values, found {value!r}")
-        return {str(name): _convert(item, arguments[1], f"{key}.{name}") for name, item in value.items()}
-    if origin is tuple:
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            raise CrepeError(f"configuration: {key}: expected a list, found {value!r}")
-        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
-            raise CrepeError(f"configuration: {key}: expected {len(arguments)} values, found {value!r}")
-        return tuple(_convert(item, arguments[0], f"{key}[{index}]") for index, item in enumerate(value))
-    if issubclass(type_, Section):
-        return type_.parse(value, key)
-    if type_ is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, type_) or (isinstance(value, bool) and type_ is not bool):
-        raise CrepeError(f"configuration: {key}: expected {type_.__name__}, found {value!r}")
-    return value
+def _read_text(text: str) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise CrepeError(f"--config: is not valid JSON: {error}") from error
+    return content
 
 
-def _positive(section: Section, *names: str) -> None:
-    for name in names:
-        if getattr(section, name) <= 0:
-            raise ValueError(f"{name} must be more than 0")
-
-
-def _one_of(section: Section, name: str, known: tuple[str, ...]) -> None:
-    if getattr(section, name) not in known:
-        raise ValueError(f"{name} is {getattr(section, name)!r}; known: {', '.join(known)}")
+def _check_key(what: str, key: str) -> None:
+    if not KEY.fullmatch(key):
+        raise ValueError(f"{what}: {key!r} cannot be a file's name; use letters, digits, '.', '_' and '-'")
 
 
 def _lookup(items: Mapping[str, Item], kind: str, key: str) -> Item:

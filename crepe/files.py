@@ -29,8 +29,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(descriptor)
         temporary = Path(name)
-        temporary.chmod(0o666 & ~_UMASK)
         yield temporary
+        temporary.chmod(0o666 & ~_UMASK)
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         temporary.replace(path)

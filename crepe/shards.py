@@ -1,18 +1,21 @@
 """Shards: ragged sequences of integers with a label, all that a model ever reads.
 
 A folder holds Arrow IPC files of at most `ROWS` rows each, `train-00000-of-00002.arrow` and so on, and a
-`manifest.json` with what they hold and the digests that tie them to the clean data and the archive. A file is one
-record batch of `label: int32` and `codes: list<uint8>` (characters) or `list<int32>` (words), uncompressed, so that
-opening it is a memory map. Index 0 is "no symbol", an all-zero column; sequences end with their last other index.
+`manifest.json` with what they hold and the digests that tie them to the clean data and the archive. A file has record
+batches of `label: int32` and `codes: large_list<uint8>` (characters) or `large_list<int32>` (words), not compressed.
+Index 0 is "no symbol", an all-zero column; sequences end with their last other index.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from crepe.errors import CrepeError
 from crepe.files import digest, read_json, replacing, write_json
@@ -21,6 +24,8 @@ ROWS = 500_000
 SPLITS = ("train", "test")
 MANIFEST = "manifest.json"
 VOCABULARY = "vocabulary.parquet"
+
+_AGAIN = "run `crepe encode` again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +97,18 @@ class Manifest:
             CrepeError: it is missing, no JSON, or lacks a key.
         """
         path = Path(folder) / MANIFEST
+        if not path.exists():
+            raise CrepeError(f"{path}: is missing; {_AGAIN}")
         content: Any = read_json(path)
         try:
-            content["shards"] = {name: [Shard(**shard) for shard in parts] for name, parts in content["shards"].items()}
-            return cls(**content)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise CrepeError(f"{path}: is not a manifest of shards ({error}); run `crepe encode` again") from error
+            content["shards"] = {split: [Shard(**shard) for shard in content["shards"][split]] for split in SPLITS}
+            manifest = cls(**content)
+            for split in SPLITS:
+                if manifest.rows[split] != sum(shard.rows for shard in manifest.shards[split]):
+                    raise ValueError(f"the shards of {split} do not add up to its rows")
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            raise CrepeError(f"{path}: is not a manifest of shards ({error}); {_AGAIN}") from error
+        return manifest
 
 
 def names(split: str, rows: int) -> list[str]:
@@ -106,17 +117,21 @@ def names(split: str, rows: int) -> list[str]:
     return [f"{split}-{index:05d}-of-{count:05d}.arrow" for index in range(count)]
 
 
-def write(path: Path | str, part: Ragged) -> Shard:
-    """Write one shard file, whole or not at all."""
+def write(path: Path | str, parts: Ragged | Iterable[Ragged]) -> Shard:
+    """Write one shard file, whole or not at all; parts are written as they come, a record batch each."""
     path = Path(path)
-    value_type = pa.from_numpy_dtype(part.values.dtype)
-    codes = pa.ListArray.from_arrays(pa.array(part.offsets.astype(np.int32)), pa.array(part.values, type=value_type))
-    table = pa.table({"label": pa.array(part.labels, type=pa.int32()), "codes": codes})
+    rows = values = 0
     with replacing(path) as temporary:
-        with pa.OSFile(str(temporary), "wb") as stream, pa.ipc.new_file(stream, table.schema) as writer:
-            writer.write_table(table)
+        with ExitStack() as stack:
+            writer = None
+            for part in [parts] if isinstance(parts, Ragged) else parts:
+                codes = pa.LargeListArray.from_arrays(pa.array(part.offsets, pa.int64()), pa.array(part.values))
+                batch = pa.record_batch({"label": pa.array(part.labels, pa.int32()), "codes": codes})
+                writer = writer or stack.enter_context(pa.ipc.new_file(str(temporary), batch.schema))
+                writer.write_batch(batch)
+                rows, values = rows + len(part), values + len(part.values)
         sha256 = digest(temporary)
-    return Shard(path.name, len(part), len(part.values), sha256)
+    return Shard(path.name, rows, values, sha256)
 
 
 def read(folder: Path | str, split: str, manifest: Manifest | None = None) -> Ragged:
@@ -125,18 +140,19 @@ def read(folder: Path | str, split: str, manifest: Manifest | None = None) -> Ra
     Raises:
         CrepeError: a file is missing, damaged, or not the one the manifest speaks of.
     """
-    folder = Path(folder)
     manifest = manifest or Manifest.read(folder)
-    parts = [_read(folder / shard.file, shard) for shard in manifest.shards[split]]
-    if len(parts) == 1:
-        return parts[0]
-    starts = np.cumsum([0, *(len(part.values) for part in parts)])
-    offsets = [part.offsets[1:] + start for part, start in zip(parts, starts, strict=False)]
-    return Ragged(
-        np.concatenate([part.values for part in parts]),
-        np.concatenate([[0], *offsets]),
-        np.concatenate([part.labels for part in parts]),
-    )
+    parts = manifest.shards[split]
+    values = np.empty(sum(shard.values for shard in parts), manifest.dtype)
+    offsets = np.zeros(manifest.rows[split] + 1, np.int64)
+    labels = np.empty(manifest.rows[split], np.int32)
+    row = value = 0
+    for batch in chain.from_iterable(_batches(Path(folder) / shard.file, shard) for shard in parts):
+        codes, stop = batch["codes"], row + len(batch)
+        labels[row:stop] = batch["label"].to_numpy()
+        offsets[row + 1 : stop + 1] = codes.offsets.to_numpy()[1:] + value
+        values[value : offsets[stop]] = codes.values.to_numpy()
+        row, value = stop, int(offsets[stop])
+    return Ragged(values, offsets, labels)
 
 
 def ragged(rows: Iterable[np.ndarray], labels: np.ndarray | None = None, dtype: str = "uint8") -> Ragged:
@@ -147,18 +163,57 @@ def ragged(rows: Iterable[np.ndarray], labels: np.ndarray | None = None, dtype: 
     return Ragged(values, offsets, np.zeros(len(parts), np.int32) if labels is None else labels)
 
 
-def _read(path: Path, shard: Shard) -> Ragged:
-    again = "run `crepe encode` again"
-    if digest(path) != shard.sha256:
-        raise CrepeError(f"{path}: is not the file its manifest speaks of (sha256 differs); {again}")
-    try:
-        with pa.memory_map(str(path)) as stream:
-            table = pa.ipc.open_file(stream).read_all()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise CrepeError(f"{path}: is not an Arrow file ({error}); {again}") from error
-    codes = table["codes"].combine_chunks()
-    return Ragged(
-        codes.values.to_numpy(zero_copy_only=True),
-        codes.offsets.to_numpy(zero_copy_only=True).astype(np.int64),
-        table["label"].combine_chunks().to_numpy(zero_copy_only=True),
+def trim(values: np.ndarray, offsets: np.ndarray, length: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the rows of `values` to `length` and the zeros off their ends.
+
+    Args:
+        values: integers [total].
+        offsets: int64 [rows + 1], starts at 0: row i is `values[offsets[i]:offsets[i + 1]]`.
+        length: most integers of a row; None leaves them whole.
+
+    Returns:
+        Values and offsets of the shorter rows.
+    """
+    starts, stops = offsets[:-1], offsets[1:]
+    ends = stops.copy() if length is None else np.minimum(stops, starts + length)
+    rows = np.arange(len(ends))
+    while len(rows):
+        rows = rows[ends[rows] > starts[rows]]
+        rows = rows[values[ends[rows] - 1] == 0]
+        ends[rows] -= 1
+    # Few rows are cut as a rule: what lies between two cuts is copied in one piece.
+    cut = np.flatnonzero(ends < stops)
+    pieces = zip(np.append(0, stops[cut]), np.append(ends[cut], len(values)), strict=True)
+    return (
+        np.concatenate([values[start:end] for start, end in pieces]) if len(cut) else values,
+        np.append(0, np.cumsum(ends - starts)),
     )
+
+
+def read_vocabulary(folder: Path | str, manifest: Manifest) -> pa.Table:
+    """The vocabulary of a folder of words: `word`, `count`, `rows`; line i has index i + 1.
+
+    Raises:
+        CrepeError: it is missing, or not the one the manifest speaks of.
+    """
+    path = Path(folder) / VOCABULARY
+    _check(path, manifest.source)
+    return pq.read_table(path)
+
+
+def _batches(path: Path, shard: Shard) -> Iterator[pa.RecordBatch]:
+    _check(path, shard.sha256)
+    try:
+        with pa.memory_map(str(path)) as stream, pa.ipc.open_file(stream) as reader:
+            for index in range(reader.num_record_batches):
+                yield reader.get_batch(index)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CrepeError(f"{path}: is not an Arrow file ({error}); {_AGAIN}") from error
+
+
+def _check(path: Path, sha256: str) -> None:
+    """Compare a file with its digest in the manifest."""
+    if not path.exists():
+        raise CrepeError(f"{path}: is missing; {_AGAIN}")
+    if digest(path) != sha256:
+        raise CrepeError(f"{path}: is not the file its manifest speaks of (sha256 differs); {_AGAIN}")

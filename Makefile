@@ -1,0 +1,31 @@
+# make demo   sets up, runs the workflow on text that is already on this machine, ends with a report to open
+# make test   sets up, runs all tests
+# make check  format, lint, types
+PYTHON ?= $(firstword $(shell command -v python3.11 python3))
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test check
+.NOTPARALLEL:
+
+demo: .venv/installed
+	snakemake --cores all --resources gpu=1 --configfile config/demo.yaml
+	@cat results/demo/table.md
+	@echo "The report: $(CURDIR)/results/demo/report.html"
+
+test: .venv/installed
+	pytest -n auto --dist loadfile
+
+check: .venv/installed
+	ruff format --check .
+	ruff check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+.venv/installed: constraints.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[workflow,dev]'
+	touch $@

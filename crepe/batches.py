@@ -1,0 +1,107 @@
+"""A split resident on the device, and the minibatches gathered from it there.
+
+Only lengths and labels stay on the host as well: networks choose shapes by the lengths, and asking the
+device for them would make it wait in every step.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crepe.shards import Ragged
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of a split, sorted by length: neighbours are of like length and can be computed together."""
+
+    values: Tensor
+    """uint8 or int32 [total] of the whole split, on the device."""
+    starts: Tensor
+    """int64 [rows], where each row begins in `values`."""
+    lengths: np.ndarray
+    """int64 [rows], ascending, on the host."""
+    labels: Tensor
+    """int64 [rows], classes from 0."""
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def padded(self, first: int, last: int, width: int) -> Tensor:
+        """Rows `first` to `last` side by side: int64 [last - first, width], cut or filled with 0 (no symbol)."""
+        columns = torch.arange(width, device=self.values.device)
+        lengths = torch.from_numpy(self.lengths[first:last]).to(self.values.device, non_blocking=True)
+        inside = columns < lengths[:, None]
+        places = torch.where(inside, self.starts[first:last, None] + columns, 0)
+        return torch.where(inside, self._take(places), 0)
+
+    def flat(self) -> tuple[Tensor, Tensor]:
+        """All rows one behind the other: their integers, int64 [sum of lengths], and the row of each, int64."""
+        device = self.values.device
+        lengths = torch.from_numpy(self.lengths).to(device, non_blocking=True)
+        total = int(self.lengths.sum())
+        rows = torch.repeat_interleave(torch.arange(len(self), device=device), lengths, output_size=total)
+        begins = lengths.cumsum(0) - lengths
+        return self._take(torch.arange(total, device=device) + (self.starts - begins)[rows]), rows
+
+    def _take(self, places: Tensor) -> Tensor:
+        # A split without a single integer has nothing to take from, and every place is padding.
+        return self.values[places].long() if len(self.values) else torch.zeros_like(places)
+
+
+class Split:
+    """One split of a dataset on a device."""
+
+    def __init__(self, rows: Ragged, device: torch.device) -> None:
+        self.device = device
+        self.labels = rows.labels
+        self.lengths = rows.lengths
+        self._starts = rows.offsets[:-1]
+        # from_numpy would alias the read-only memory map.
+        self._values = torch.tensor(rows.values, device=device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """The minibatch of `rows` (indices, in any order and number), sorted by length."""
+        rows = rows[np.argsort(self.lengths[rows], kind="stable")]
+        return Batch(
+            self._values,
+            self._place(self._starts[rows]),
+            self.lengths[rows],
+            self._place(self.labels[rows].astype(np.int64)),
+        )
+
+    def _place(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device, non_blocking=True)
+
+    def by_length(self, size: int) -> Iterator[tuple[np.ndarray, Batch]]:
+        """Every row once, in batches of at most `size` rows of like length, with the rows' indices."""
+        order = np.argsort(self.lengths, kind="stable")
+        for first in range(0, len(order), size):
+            rows = order[first : first + size]
+            yield rows, self.batch(rows)
+
+
+class Sampler:
+    """Draws minibatches as the original does: a class uniformly, then one of its rows uniformly, with replacement.
+
+    Minibatch k of a seed is a pure function of both, so that a resumed run needs no state of a generator.
+    """
+
+    def __init__(self, labels: np.ndarray, classes: int, minibatch: int, seed: int) -> None:
+        self._by_class = np.argsort(labels, kind="stable")
+        self._counts = np.bincount(labels, minlength=classes)
+        self._starts = np.cumsum(self._counts) - self._counts
+        self._minibatch, self._seed = minibatch, seed
+
+    def rows(self, number: int) -> np.ndarray:
+        """int64 [minibatch]: the rows of minibatch `number`, counted from 0."""
+        generator = np.random.Generator(np.random.Philox(key=[self._seed, number]))
+        classes = generator.integers(len(self._counts), size=self._minibatch)
+        within = generator.integers(self._counts[classes])
+        return np.asarray(self._by_class[self._starts[classes] + within])

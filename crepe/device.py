@@ -1,0 +1,63 @@
+"""Where a network runs and what it computes in."""
+
+import os
+import platform
+
+import torch
+
+from crepe.errors import CrepeError
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; `auto` takes the first of cuda, mps and cpu that is there.
+
+    Raises:
+        CrepeError: there is no such device on this machine.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise CrepeError(f"--device {name}: is not on this machine ({str(error).splitlines()[0]})") from error
+    return device
+
+
+def choose_precision(device: torch.device, name: str = "auto") -> str:
+    """`auto` is bfloat16 where the device multiplies it natively, else float32.
+
+    Raises:
+        CrepeError: no such precision.
+    """
+    if name == "auto":
+        if device.type == "cuda":
+            return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
+        native = device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+        return "bfloat16" if native else "float32"
+    if name not in PRECISIONS:
+        raise CrepeError(f"--precision {name}: unknown; known: auto, {', '.join(PRECISIONS)}")
+    return name
+
+
+def be_exact() -> None:
+    """The same bits in every run on the same device, and float32 that is float32 (no TF32)."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def describe(device: torch.device) -> str:
+    """The device's name as its maker gives it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
+            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()

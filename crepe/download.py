@@ -1,0 +1,335 @@
+"""Fetch a dataset's archive from the first of its sources that has it, and check it.
+
+A download that broke off is continued, by the same call and by the next one: what has come so far stands beside the
+target in a hidden file named after the source's checksum, so that the bytes of two sources never mix. The archive
+appears under its own name when its size and checksum are right and it is a whole gzip-compressed tar.
+"""
+
+import argparse
+import json
+import re
+import ssl
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import copyfileobj
+
+import requests
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+from urllib3.exceptions import HTTPError, InvalidHeader
+from urllib3.util.retry import Retry
+
+from crepe import __version__, archive, config
+from crepe.config import Dataset, Source
+from crepe.errors import CrepeError
+from crepe.files import digest, replacing
+from crepe.progress import meter, quantity
+
+CONNECT_SECONDS = 10.0
+"""Longest wait for a connection."""
+STALL_SECONDS = 30.0
+"""Longest wait for an answer, and the time in which ..."""
+STALL_BYTES = 30_000
+"""... this many bytes must come."""
+ATTEMPTS = 5
+"""Attempts at a source, in a row, after which it is given up ..."""
+GAIN_BYTES = 1_000_000
+"""... unless they brought this many bytes."""
+FIRST_WAIT_SECONDS = 1.0
+"""Wait before the second attempt; it doubles from one to the next ..."""
+LONGEST_WAIT_SECONDS = 60.0
+"""... up to this; a server that asks for longer is given up."""
+PIECE = 2**18
+
+HEADERS = {
+    "User-Agent": f"crepe/{__version__}",
+    # The archive as it is: sizes, checksums and ranges are those of its own bytes.
+    "Accept-Encoding": "identity",
+}
+
+
+class _SourceError(CrepeError):
+    """A source does not give the archive; its text says why."""
+
+
+class _PassingError(_SourceError):
+    """... and may give it when asked again, after `wait` seconds or more."""
+
+    def __init__(self, text: str, wait: float = 0.0) -> None:
+        super().__init__(text)
+        self.wait = wait
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("dataset", metavar="DATASET", help="key of the dataset in the configuration")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the archive (data/raw/DATASET.tgz)")
+    parser.add_argument("--config", metavar="OVERLAY", help="YAML or JSON file, or JSON text, over the configuration")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the command."""
+    dataset = config.load(options.config).dataset(options.dataset)
+    download(options.dataset, dataset, options.output or Path("data/raw") / f"{options.dataset}.tgz")
+
+
+def download(key: str, dataset: Dataset, path: Path | str) -> None:
+    """Bring a dataset's archive to `path`, unless the right one is there.
+
+    Args:
+        key: the dataset's name in messages.
+        dataset: its sources are tried in order.
+        path: the archive; its folder is made if missing.
+
+    Raises:
+        CrepeError: no source gave the archive (the text says why, for each), or `path` cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise CrepeError(f"{path}: is a folder; name the archive's file")
+    if path.exists() and _stands(key, dataset, path):
+        return
+    faults = []
+    for source in dataset.sources:
+        try:
+            if source.local is None:
+                _from_network(key, source, path)
+            else:
+                _from_disk(source, path)
+        except _SourceError as fault:
+            _tell(f"{key}: {_label(source)}: {fault}")
+            faults.append(f"  {source.name + ', ' if source.name else ''}{source.url}: {fault}")
+        else:
+            for other in dataset.sources:
+                _part(path, other).unlink(missing_ok=True)
+            _tell(f"{key}: {path}: {quantity(path.stat().st_size, 'B')} from {_label(source)}")
+            return
+    overlay = json.dumps({"catalog": {"datasets": {key: {"sources": [{"url": f"file:///FOLDER/{key}.tgz"}]}}}})
+    remedy = f"Name another source, for instance by --config '{overlay}', or put the archive at {path} by hand"
+    listed = faults or ["  the configuration names none"]
+    raise CrepeError("\n".join([f"no source has the archive of {key}:", *listed, remedy]))
+
+
+def _stands(key: str, dataset: Dataset, path: Path) -> bool:
+    """Whether `path` is the archive of one of the sources already."""
+    faults = []
+    for source in dataset.sources:
+        try:
+            _verify(path, source)
+            if _checksum(source) is None and source.local and digest(path) != digest(source.local):
+                raise _SourceError("differs from it")
+        except CrepeError as fault:
+            faults.append(f"{key}: {path}: is not the archive of {_label(source)}: {fault}")
+        else:
+            _tell(f"{key}: {path}: is there already, the archive of {_label(source)}")
+            return True
+    _tell("\n".join(faults))
+    return False
+
+
+def _from_disk(source: Source, path: Path) -> None:
+    assert source.local is not None
+    if not source.local.is_file():
+        raise _SourceError("there is no such file")
+    try:
+        original = source.local.open("rb")
+    except OSError as error:
+        raise _SourceError(f"cannot be read: {error.strerror or error}") from error
+    with original, replacing(path) as temporary:
+        with temporary.open("wb") as copy:
+            copyfileobj(original, copy, PIECE)
+        _verify(temporary, source)
+
+
+def _from_network(key: str, source: Source, path: Path) -> None:
+    part = _part(path, source)
+    with _writing(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+    for again in (False, True):
+        pieced = _fetch(key, source, part)
+        try:
+            _verify(part, source)
+            break
+        except _SourceError:
+            part.unlink()
+            # What was pieced together may be wrong where the whole in one answer is right.
+            if again or not pieced:
+                raise
+    with replacing(path) as temporary:
+        part.replace(temporary)
+
+
+def _fetch(key: str, source: Source, part: Path) -> bool:
+    """Bring `part` to its full length; returns whether it holds bytes of more than one answer."""
+
+    def tell(state: RetryCallState) -> None:
+        _tell(f"{key}: {_label(source)}: {_passing(state)}; again in {state.upcoming_sleep:.0f} s")
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(_PassingError),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=_wait,
+        before_sleep=tell,
+        reraise=True,
+    )
+    while True:
+        before = _size(part)
+        try:
+            return retrying(_attempt, f"{key} from {_label(source)}", source, part)
+        except _PassingError:
+            if _size(part) < before + GAIN_BYTES:
+                raise
+
+
+def _attempt(title: str, source: Source, part: Path) -> bool:
+    """Ask once for what `part` lacks; returns whether there was something to continue."""
+    have = _size(part)
+    if have and source.bytes is not None and have >= source.bytes:
+        return True
+    headers = HEADERS | ({"Range": f"bytes={have}-"} if have else {})
+    timeouts = (CONNECT_SECONDS, STALL_SECONDS)
+    with _writing(part), _asking(), requests.get(source.url, headers=headers, stream=True, timeout=timeouts) as answer:
+        start, total = _extent(answer, part)
+        if total is not None and source.bytes not in (None, total):
+            raise _SourceError(f"has {total:,} bytes, published are {source.bytes:,}")
+        _receive(answer, part, title, start, total or source.bytes)
+    return start > 0
+
+
+def _extent(answer: requests.Response, part: Path) -> tuple[int, int | None]:
+    """Where the answer's bytes begin in the archive, and how many that has."""
+    have, status = _size(part), answer.status_code
+    text = f"answers {status} {answer.reason or ''}".rstrip()
+    if status == 416 and have:
+        part.unlink()
+        raise _PassingError(f"{text} to a request for byte {have:,} and on")
+    if status in (408, 425, 429) or status >= 500:
+        wait = _retry_after(answer.headers.get("Retry-After", ""))
+        if wait > LONGEST_WAIT_SECONDS:
+            raise _SourceError(f"{text}, and to ask again in {wait:.0f} s")
+        raise _PassingError(text, wait)
+    if status not in (200, 206):
+        raise _SourceError(text)
+    if answer.headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml")):
+        raise _SourceError("answers with an HTML page, as Google Drive does when its quota is spent or a file is large")
+    length = answer.headers.get("Content-Length", "")
+    if status == 200:
+        return 0, int(length) if length.isdecimal() else None
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+    if found is None or int(found[1]) != have:
+        part.unlink(missing_ok=True)
+        raise _PassingError(f"answers with another range than byte {have:,} and on")
+    return have, None if found[2] == "*" else int(found[2])
+
+
+def _receive(answer: requests.Response, part: Path, title: str, start: int, total: int | None) -> None:
+    """Append the answer's bytes to `part`, or write it anew where they begin at 0."""
+    limit = archive.MAXIMUM if total is None else total
+    done = start
+    with part.open("ab" if start else "wb") as stream, meter(title, total, "B", start) as progress:
+        since, then = time.monotonic(), start
+        try:
+            while piece := answer.raw.read1(PIECE, decode_content=False):
+                done += len(piece)
+                if done > limit:
+                    part.unlink()
+                    raise _SourceError(f"sends more than {limit:,} bytes")
+                stream.write(piece)
+                progress.advance(len(piece))
+                if time.monotonic() - since >= STALL_SECONDS:
+                    if done - then < STALL_BYTES:
+                        raise _PassingError(f"sent {done - then:,} bytes in {STALL_SECONDS:.0f} s")
+                    since, then = time.monotonic(), done
+        except HTTPError as error:
+            raise _PassingError(f"broke off after {done:,} bytes ({_text(_cause(error))})") from error
+    if total is not None and done < total:
+        raise _PassingError(f"broke off after {done:,} of {total:,} bytes")
+
+
+def _verify(path: Path, source: Source) -> None:
+    """Compare `path` with what is published of the source's archive."""
+    try:
+        archive.sniff(path)
+        if source.bytes not in (None, size := _size(path)):
+            raise _SourceError(f"has {size:,} bytes, published are {source.bytes:,}")
+        algorithm, wanted = ("sha256", source.sha256) if source.sha256 else ("md5", source.md5)
+        if wanted and (found := digest(path, algorithm)) != wanted:
+            raise _SourceError(f"has {algorithm} {found}, published is {wanted}")
+        archive.check(path)
+    except _SourceError:
+        raise
+    except CrepeError as error:
+        raise _SourceError(str(error).removeprefix(f"{path}: ")) from error
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Requests that fail are faults of the source, passing ones where asking again may help."""
+    try:
+        yield
+    except (requests.ConnectionError, requests.Timeout, HTTPError) as error:
+        cause = _cause(error)
+        passing = not isinstance(cause, ssl.SSLCertVerificationError)
+        raise (_PassingError if passing else _SourceError)(_text(cause)) from error
+    except (requests.RequestException, ValueError) as error:  # ValueError: an address that cannot be parsed
+        raise _SourceError(_text(error)) from error
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CrepeError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _wait(state: RetryCallState) -> float:
+    backoff = wait_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS)
+    return max(backoff(state), _passing(state).wait)
+
+
+def _passing(state: RetryCallState) -> _PassingError:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, _PassingError)
+    return error
+
+
+def _retry_after(value: str) -> float:
+    """Seconds that a Retry-After header asks for, given as a number or as a date; 0 if it is neither."""
+    try:
+        return Retry().parse_retry_after(value)
+    except InvalidHeader:
+        return 0.0
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What is at the bottom of an error of requests or urllib3, which wrap it several times."""
+    while below := error.__cause__ or error.__context__:
+        error = below
+    return error
+
+
+def _text(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _checksum(source: Source) -> str | None:
+    return source.sha256 or source.md5
+
+
+def _part(path: Path, source: Source) -> Path:
+    return path.with_name(f".{path.name}.{_checksum(source)}.part")
+
+
+def _label(source: Source) -> str:
+    return source.name or source.url
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

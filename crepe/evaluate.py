@@ -1,0 +1,75 @@
+"""Test a trained model on every test row, and write what it says of each and what that comes to.
+
+crepe evaluate results/paper/runs/ag_news/conv-small/0
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crepe import saved, scores, shards
+from crepe.batches import Split
+from crepe.device import PRECISIONS, be_exact, choose_device
+from crepe.errors import CrepeError
+from crepe.files import digest, read_json, replacing, write_json
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("run", metavar="RUN", help="folder of a trained run")
+    parser.add_argument("--shards", metavar="DIR", required=True, help="the shards it was trained on")
+    parser.add_argument("--device", default="auto", help="cuda, cuda:1, mps or cpu; default: the first that is there")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the command."""
+    evaluate(Path(options.run), Path(options.shards), options.device)
+
+
+def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
+    """Test the model of `run` on the test split in `folder`; writes predictions.parquet and metrics.json to `run`.
+
+    Args:
+        run: the run's folder.
+        folder: shards that the run was trained on.
+        device: see `choose_device`.
+
+    Raises:
+        CrepeError: a file is missing or damaged, or the shards are not those of the run.
+    """
+    be_exact()
+    place = choose_device(device)
+    facts = read_json(run / "run.json")
+    if digest(folder / shards.MANIFEST) != facts["data"]["manifest"]:
+        raise CrepeError(f"{folder}: is not the data that {run} was trained on; give --shards that, or train again")
+    test = Split(shards.read(folder, "test"), place)
+    model = saved.load(run, place)
+    predictions = scores.predict(model.network, test, PRECISIONS[facts["precision"]])
+    predicted = predictions.classes
+    errors, rows = int((predicted != test.labels).sum()), len(test)
+    low, high = scores.wilson(errors, rows)
+    table = pa.table(
+        {
+            "label": pa.array(test.labels, pa.int32()),
+            "predicted": pa.array(predicted, pa.int32()),
+            "probability": pa.array(predictions.probabilities[np.arange(rows), predicted], pa.float32()),
+            "loss": pa.array(predictions.losses, pa.float32()),
+        }
+    )
+    with replacing(run / "predictions.parquet") as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    write_json(
+        run / "metrics.json",
+        {
+            "rows": rows,
+            "errors": errors,
+            "error_pct": round(100 * errors / rows, 4),
+            "ci_low": round(low, 4),
+            "ci_high": round(high, 4),
+            "loss": round(float(predictions.losses.mean()), 6),
+            "confusion": scores.confusion(test.labels, predicted, len(model.classes)).tolist(),
+        },
+    )

@@ -1,0 +1,187 @@
+"""The training loop: it knows minibatches, epochs and checkpoints, and nothing of the network."""
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from crepe import checkpoints
+from crepe.batches import Sampler, Split
+from crepe.config import Training
+from crepe.errors import CrepeError
+from crepe.optimizer import Descent
+from crepe.progress import meter
+from crepe.scores import predict
+
+HISTORY = (
+    "epoch",
+    "minibatches",
+    "samples",
+    "rate",
+    "train_loss",
+    "train_error_pct",
+    "test_loss",
+    "test_error_pct",
+)
+"""Columns of a history: a line an epoch, the train figures over the epoch's minibatches (dropout on)."""
+
+READING = 50
+"""Minibatches between two looks at the loss on a device that must be waited for."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Run:
+    """A network in training, and how far it has come."""
+
+    title: str
+    network: nn.Module
+    dtype: torch.dtype
+    """What is computed in."""
+    recipe: Training
+    seed: int
+    train: Split
+    test: Split
+    classes: int
+    done: int = 0
+    """Minibatches trained."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """One entry an epoch, keys as in `HISTORY`."""
+    seconds: float = 0.0
+    """Spent on training so far, over all starts; tests and checkpoints are not counted."""
+
+    @property
+    def epoch_minibatches(self) -> int:
+        """Minibatches of an epoch."""
+        assert self.recipe.epoch_minibatches is not None, "resolved from the dataset before"
+        return self.recipe.epoch_minibatches
+
+    @property
+    def total(self) -> int:
+        """Minibatches of the whole schedule."""
+        return self.recipe.epochs * self.epoch_minibatches
+
+
+def fit(run: Run, folder: Path, identity: str, steps: int | None = None) -> None:
+    """Train `run.network` by its recipe, from its last checkpoint in `folder` if there is one.
+
+    On SIGINT or SIGTERM a checkpoint is written before the signal takes its course.
+
+    Args:
+        run: what is trained; changed in place.
+        folder: where checkpoints go.
+        identity: of the run; checkpoints of others are not used.
+        steps: minibatches to end after; the whole schedule if None.
+
+    Raises:
+        CrepeError: the loss is no longer a number.
+    """
+    descent = Descent(run.network.parameters(), run.recipe.momentum, run.recipe.decay)
+    tally = torch.zeros(2, dtype=torch.float64, device=run.train.device)
+    """Loss and errors, summed over the rows of this epoch."""
+    state = _state(run, descent, tally)
+    found = checkpoints.load(folder, identity)
+    if found is not None:
+        (run.done, run.history, run.seconds), tensors = found[0].values(), found[1]
+        for name, tensor in state.items():
+            tensor.copy_(tensors[name])
+    sampler = Sampler(run.train.labels, run.classes, run.recipe.minibatch, run.seed)
+    end = run.total if steps is None else min(steps, run.total)
+    size, clock, note = run.recipe.minibatch, time.monotonic(), ""
+
+    def checkpoint() -> None:
+        progress = {"done": run.done, "history": run.history, "seconds": run.seconds}
+        checkpoints.save(folder, run.done, identity, progress, state)
+
+    with interruptible() as interrupted, meter(run.title, end * size, "samples", run.done * size) as bar:
+        while run.done < end:
+            epoch, number = divmod(run.done, run.epoch_minibatches)
+            rate = run.recipe.rate_at(epoch)
+            # Dropout is a function of seed and minibatch too.
+            torch.manual_seed((run.seed << 32) + run.done)
+            batch = run.train.batch(sampler.rows(run.done))
+            scores = run.network(batch, run.dtype)
+            loss = F.cross_entropy(scores.to(torch.promote_types(run.dtype, torch.float32)), batch.labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            descent.update(rate)
+            with torch.no_grad():
+                tally += torch.stack([loss.detach().double() * size, (scores.argmax(1) != batch.labels).sum().double()])
+            run.done += 1
+            ended = number + 1 == run.epoch_minibatches
+            if ended or run.done == end or run.done % READING == 0 or run.train.device.type == "cpu":
+                last = float(loss.detach())
+                run.seconds, clock = run.seconds + time.monotonic() - clock, time.monotonic()
+                if not math.isfinite(last):
+                    raise CrepeError(
+                        f"{run.title}: the loss is {last} at minibatch {run.done} (epoch {epoch + 1}); "
+                        "try a smaller rate in the recipe, another seed, or --precision float32"
+                    )
+                note = f"epoch {epoch + 1} of {run.recipe.epochs}, loss {float(tally[0]) / ((number + 1) * size):.4f}"
+            bar.advance(size, note)
+            if ended:
+                run.history.append(_line(run, rate, tally))
+                tally.zero_()
+            if ended or run.done == end or interrupted:
+                checkpoint()
+                clock = time.monotonic()
+            if interrupted:
+                break
+    if interrupted:
+        signal.raise_signal(interrupted[0])
+    if run.done % run.epoch_minibatches:
+        run.history.append(_line(run, run.recipe.rate_at(run.done // run.epoch_minibatches), tally))
+
+
+def _line(run: Run, rate: float, tally: Tensor) -> dict[str, float]:
+    """The history's line of the epoch that ends, or is broken off, here."""
+    epoch = (run.done - 1) // run.epoch_minibatches
+    samples = (run.done - epoch * run.epoch_minibatches) * run.recipe.minibatch
+    predictions = predict(run.network, run.test, run.dtype)
+    loss, errors = tally.tolist()
+    return {
+        "epoch": epoch + 1,
+        "minibatches": run.done,
+        "samples": run.done * run.recipe.minibatch,
+        "rate": rate,
+        "train_loss": round(loss / samples, 6),
+        "train_error_pct": round(100 * errors / samples, 4),
+        "test_loss": round(float(predictions.losses.mean()), 6),
+        "test_error_pct": round(100 * float((predictions.classes != run.test.labels).mean()), 4),
+    }
+
+
+def _state(run: Run, descent: Descent, tally: Tensor) -> dict[str, Tensor]:
+    """Every tensor that the run's future depends on, by name; copying into them resumes it."""
+    names = [name for name, _ in run.network.named_parameters()]
+    return {
+        **{f"parameter.{name}": tensor.data for name, tensor in zip(names, descent.parameters, strict=True)},
+        **{f"step.{name}": tensor for name, tensor in zip(names, descent.steps, strict=True)},
+        "tally": tally,
+    }
+
+
+@contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """A list that the first SIGINT or SIGTERM within the block puts its number in; a second takes its usual course."""
+    received: list[int] = []
+
+    def receive(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        restore()

@@ -1,0 +1,195 @@
+"""The paper's ConvNets (section 2.3, tables 1 and 2), computed at the cost of the text instead of the padding.
+
+**The function.** A text is a matrix with one column a character, padded with all-zero columns to a fixed length
+(1014). Layers are convolution, rectifier and, for some, max-pooling; the outcome is read column by column
+("time-major") into fully connected layers with dropout.
+
+**The trick.** Behind the end of a text every column is the same, and stays the same through the layers: if the
+columns of a layer's input are constant from column `used` on, a convolution of kernel width w and a pooling of
+width p make output columns constant from column ceil(used / p) on. The constant follows from the layer's
+parameters and the previous constant alone; it is computed once a step, by autograd's eyes like everything else,
+and so are its gradients. Hence each layer is run on the used columns and the few constant ones that the last of
+them look into (`used_out * p + w - 1` in all), and nothing else: output, loss and gradients are those of the
+padded network.
+
+Rows of a minibatch are computed in groups of like length, since what a group costs is what its longest row
+costs. The first fully connected layer takes its columns in blocks, each for just the rows that reach that far;
+what the constant columns behind them add is one vector for each possible number of used columns.
+
+**The order of operations.** Adding a bias and the rectifier commute with taking a maximum, so pooling comes first,
+and they see a third of the columns. A convolution over one-hot columns is a sum of rows of a table, one for each
+(position in the kernel, symbol), and is computed so. Everything is channels-last.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from crepe.batches import Batch
+from crepe.config import Network
+from crepe.errors import CrepeError
+
+GROUPS = 8
+"""Groups of a minibatch: more waste less on padding, but make each convolution smaller."""
+
+
+class ConvNet(nn.Module):
+    """A character-level ConvNet.
+
+    Args:
+        network: the layers.
+        symbols: largest index in a text; index i is the one-hot column i - 1, index 0 the all-zero column.
+        length: columns of the padded text.
+        classes: outputs.
+
+    Raises:
+        CrepeError: the layers leave nothing of `length` columns.
+    """
+
+    def __init__(self, network: Network, symbols: int, length: int, classes: int) -> None:
+        super().__init__()
+        self.length = length
+        self.dropout = network.dropout
+        self.pools = [pool for _, pool in network.convolutions]
+        widths = [symbols] + [network.features] * len(network.convolutions)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(inputs, outputs, (1, kernel))
+            for (inputs, outputs), (kernel, _) in zip(pairwise(widths), network.convolutions, strict=True)
+        ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        columns = length
+        for kernel, pool in network.convolutions:
+            columns = max(columns - kernel + 1, 0) // pool
+        if columns == 0:
+            raise CrepeError(
+                f"configuration: the convolutions leave no column of a text of {length}; make length larger"
+            )
+        sizes = [columns * network.features, *network.hidden, classes]
+        self.connected = nn.ModuleList(nn.Linear(inputs, outputs) for inputs, outputs in pairwise(sizes))
+
+    def forward(self, batch: Batch, dtype: torch.dtype) -> Tensor:
+        """Scores (log-probabilities but for a constant) of a minibatch: float [rows, classes].
+
+        Args:
+            batch: the rows.
+            dtype: what is computed in; the parameters keep theirs, and their gradients too.
+        """
+        kernels = working(self.convolutions, dtype)
+        constants = _constants(kernels)
+        stacked = [self._convolve(batch, first, last, kernels, constants) for first, last in groups(batch.lengths)]
+        (weight, bias), *others = working(self.connected, dtype)
+        x = ragged_linear(stacked, constants[-1], weight, bias)
+        for weight, bias in others:
+            x = F.linear(F.dropout(rectify(x), self.dropout, self.training), weight, bias)
+        return x
+
+    def _convolve(
+        self, batch: Batch, first: int, last: int, kernels: Sequence[tuple[Tensor, Tensor]], constants: Sequence[Tensor]
+    ) -> Tensor:
+        """Rows `first` to `last` through all convolutions: [rows, used columns, features]."""
+        columns, used = self.length, min(int(batch.lengths[last - 1]), self.length)
+        for number, ((weight, bias), pool) in enumerate(zip(kernels, self.pools, strict=True)):
+            kernel = weight.shape[3]
+            columns = (columns - kernel + 1) // pool
+            # A text of no byte at all still takes one column, so that no tensor is empty.
+            after = max(1, min(-(-used // pool), columns))
+            needed = after * pool + kernel - 1
+            if number == 0:
+                x = lookup(batch.padded(first, last, needed), weight)
+            else:
+                x = F.conv2d(extend(x, constants[number - 1], needed), weight)
+            if pool > 1:
+                x = F.max_pool2d(x, (1, pool))
+            x = rectify(x + bias[:, None, None])
+            used = after
+        return x.squeeze(2).transpose(1, 2)
+
+
+def groups(lengths: np.ndarray) -> list[tuple[int, int]]:
+    """First and last row (exclusive) of each group of a minibatch whose `lengths` ascend."""
+    bounds = np.linspace(0, len(lengths), min(GROUPS, len(lengths)) + 1).round().astype(int)
+    found: list[tuple[int, int]] = []
+    for first, last in pairwise(bounds.tolist()):
+        # Groups as long as each other gain nothing from being apart.
+        if found and lengths[found[-1][1] - 1] == lengths[last - 1]:
+            found[-1] = (found[-1][0], last)
+        else:
+            found.append((first, last))
+    return found
+
+
+def working(layers: nn.ModuleList, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of each layer as they are computed with; gradients come back in the parameters' own dtype."""
+    return [(weight.to(dtype), bias.to(dtype)) for weight, bias in (layer.parameters() for layer in layers)]
+
+
+def rectify(x: Tensor) -> Tensor:
+    """The original's rectifier (its `Threshold(1e-6)`): x where x > 1e-6, else 0."""
+    return F.threshold(x, 1e-6, 0.0)
+
+
+def lookup(codes: Tensor, weight: Tensor) -> Tensor:
+    """Convolution over one-hot columns without making them.
+
+    Args:
+        codes: int64 [rows, columns], 0 for the all-zero column.
+        weight: [features, symbols, 1, kernel].
+
+    Returns:
+        [rows, features, 1, columns - kernel + 1], channels-last.
+    """
+    features, symbols, _, kernel = weight.shape
+    # Row k * (symbols + 1) + i is what symbol i at position k of the kernel adds; symbol 0 adds nothing.
+    table = F.pad(weight.squeeze(2).permute(2, 1, 0), (0, 0, 1, 0)).reshape(-1, features)
+    bags = codes.unfold(1, kernel, 1) + torch.arange(kernel, device=codes.device) * (symbols + 1)
+    sums = F.embedding_bag(bags.reshape(-1, kernel), table, mode="sum")
+    return sums.view(len(codes), 1, -1, features).permute(0, 3, 1, 2)
+
+
+def extend(x: Tensor, constant: Tensor, columns: int) -> Tensor:
+    """`x` [rows, features, 1, used] cut to `columns`, or continued to them by its `constant` [features]."""
+    missing = columns - x.shape[3]
+    if missing <= 0:
+        return x[..., :columns]
+    return torch.cat([x, constant[:, None, None].expand(len(x), -1, 1, missing)], dim=3)
+
+
+def ragged_linear(stacked: Sequence[Tensor], constant: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A fully connected layer over columns that are `constant` behind those that are given.
+
+    Args:
+        stacked: groups of rows, [rows, used columns, features] each, used columns ascending.
+        constant: [features], every column behind.
+        weight: [outputs, columns * features], column by column.
+        bias: [outputs].
+
+    Returns:
+        [all rows, outputs].
+    """
+    features = len(constant)
+    used = [group.shape[1] for group in stacked]
+    columns = weight.shape[1] // features
+    # tail[:, c] is what the constant adds from column c on.
+    tail = (weight.view(-1, columns, features) @ constant).flip(1).cumsum(1).flip(1)
+    tail = F.pad(tail, (0, 1)) + bias[:, None]
+    total = torch.cat([tail[:, group.shape[1]].expand(len(group), -1) for group in stacked])
+    bounds = [0, *sorted(set(used))]
+    blocks = weight.split_with_sizes(
+        [*((b - a) * features for a, b in pairwise(bounds)), (columns - bounds[-1]) * features], dim=1
+    )
+    for (first, last), block in zip(pairwise(bounds), blocks, strict=False):
+        rows = torch.cat([group[:, first:last].flatten(1) for group in stacked if group.shape[1] >= last])
+        total = total + F.pad(F.linear(rows, block), (0, 0, len(total) - len(rows), 0))
+    return total
+
+
+def _constants(kernels: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    """What each layer's columns are far behind the end of a text: [features] each."""
+    constants: list[Tensor] = []
+    for weight, bias in kernels:
+        before = weight.sum((2, 3)) @ constants[-1] if constants else torch.zeros_like(bias)
+        constants.append(rectify(before + bias))
+    return constants

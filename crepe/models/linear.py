@@ -1,0 +1,46 @@
+"""Multinomial logistic regression on bags of symbols (paper, section 3.1), without a matrix of rows x symbols.
+
+The score of a text is a sum of rows of one table, looked up by the text's symbols. Symbol counts are the plain sum;
+for tf-idf each term weighs its inverse document frequency, and the text's vector is scaled to length 1.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from crepe.batches import Batch
+
+
+class Linear(nn.Module):
+    """A linear classifier on bags of symbols.
+
+    Args:
+        symbols: largest index in a text; index 0 is a symbol outside the vocabulary and adds nothing.
+        classes: outputs.
+        idf: float [symbols], the inverse document frequency of each symbol; None for plain counts.
+    """
+
+    idf: Tensor | None
+
+    def __init__(self, symbols: int, classes: int, idf: Tensor | None = None) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.empty(symbols + 1, classes))
+        self.bias = nn.Parameter(torch.empty(classes))
+        self.register_buffer("idf", None if idf is None else F.pad(idf.float(), (1, 0)))
+
+    def forward(self, batch: Batch, dtype: torch.dtype) -> Tensor:
+        """Scores of a minibatch: float [rows, classes]."""
+        codes, rows = batch.flat()
+        known = codes > 0
+        if self.idf is None:
+            values = known.to(dtype)
+        else:
+            # A term that occurs n times weighs n idf; each of its n places is given idf here, and the squared length
+            # of the text's vector is the sum over places of n idf^2.
+            _, place, counts = torch.unique(rows * len(self.table) + codes, return_inverse=True, return_counts=True)
+            idf = self.idf[codes]
+            squares = torch.zeros(len(batch), device=idf.device).index_add_(0, rows, counts[place] * idf**2)
+            values = (idf * squares.clamp(min=1e-12).rsqrt()[rows]).to(dtype)
+        begins = torch.searchsorted(rows, torch.arange(len(batch), device=rows.device))
+        sums = F.embedding_bag(codes, self.table.to(dtype), begins, mode="sum", per_sample_weights=values)
+        return sums + self.bias.to(dtype)

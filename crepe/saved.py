@@ -1,0 +1,86 @@
+"""A trained model as one file: safetensors whose metadata say all that is needed to use it, and no pickle."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from crepe.config import Feature, Network
+from crepe.errors import CrepeError
+from crepe.files import replacing
+from crepe.models import build
+
+FILE = "model.safetensors"
+_WORDS = "vocabulary"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Saved:
+    """A network and what it speaks of."""
+
+    network: nn.Module
+    feature: Feature
+    settings: Network
+    symbols: int
+    """Largest index in a text."""
+    classes: list[str]
+    words: list[str] | None = None
+    """The vocabulary, word i having index i + 1; None for characters."""
+
+
+def save(path: Path | str, model: Saved) -> None:
+    """Write a model, whole or not at all; the same model gives the same bytes."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
+    if model.words is not None:
+        tensors[_WORDS] = torch.from_numpy(np.frombuffer("\n".join(model.words).encode(), np.uint8).copy())
+    metadata = {
+        "feature": model.feature.as_dict(),
+        "network": model.settings.as_dict(),
+        "symbols": model.symbols,
+        "classes": model.classes,
+    }
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, {"crepe": json.dumps(metadata)})
+
+
+def load(path: Path | str, device: torch.device) -> Saved:
+    """Read a model, ready to predict on `device`.
+
+    Args:
+        path: the file, or the folder of its run.
+        device: where its parameters go.
+
+    Raises:
+        CrepeError: there is no such file, or it is no model of this program.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / FILE
+    try:
+        with safe_open(path, framework="pt") as file:
+            about: dict[str, Any] = json.loads((file.metadata() or {})["crepe"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        words = tensors.pop(_WORDS, None)
+        settings = Network.parse(about["network"], "network")
+        feature = Feature.parse(about["feature"], "feature")
+        idf = tensors["idf"][1:] if "idf" in tensors else None
+        network = build(settings, about["symbols"], feature.length, len(about["classes"]), idf)
+        network.load_state_dict(tensors)
+    except FileNotFoundError:
+        raise CrepeError(f"{path}: is not there; `crepe train` makes it") from None
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise CrepeError(f"{path}: is no whole model of this program ({error}); train it again") from error
+    return Saved(
+        network=network.to(device).eval(),
+        feature=feature,
+        settings=settings,
+        symbols=about["symbols"],
+        classes=about["classes"],
+        words=None if words is None else words.numpy().tobytes().decode().split("\n"),
+    )

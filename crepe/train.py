@@ -1,0 +1,167 @@
+"""Train a model on shards, by the paper's protocol, and leave it with its history and provenance in a run's folder.
+
+    crepe train ag_news conv-small --seed 0
+
+An interrupted run (SIGINT, SIGTERM, a crash) goes on from its last checkpoint when the command is given again, and
+ends with the same bytes as if it had never stopped.
+"""
+
+import argparse
+import csv
+import hashlib
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from crepe import __version__, checkpoints, provenance, saved, shards
+from crepe.batches import Split
+from crepe.config import Config, load
+from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision
+from crepe.errors import CrepeError
+from crepe.files import digest, write_json, write_text
+from crepe.fit import HISTORY, Run, fit
+from crepe.models import build, initialize
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("dataset", help="key of a dataset in the configuration")
+    parser.add_argument("model", help="key of a model in the configuration")
+    parser.add_argument("--seed", type=int, default=0, help="of start parameters, draws and dropout")
+    parser.add_argument("--config", metavar="OVERLAY", help="laid over the default configuration: a file or JSON text")
+    parser.add_argument("--shards", metavar="DIR", help="default: data/shards/FEATURE/DATASET")
+    parser.add_argument("--output", metavar="DIR", help="default: results/STUDY/runs/DATASET/MODEL/SEED")
+    parser.add_argument("--device", default="auto", help="cuda, cuda:1, mps or cpu; default: the first that is there")
+    parser.add_argument(
+        "--precision", default="auto", help=f"{', '.join(PRECISIONS)}; default: what the device is fast at"
+    )
+    parser.add_argument("--steps", type=int, metavar="N", help="end after N minibatches, whatever the schedule says")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the command."""
+    config = load(options.config)
+    model, *_ = config.model(options.model)
+    run = Path(f"results/{config.name}/runs/{options.dataset}/{options.model}/{options.seed}")
+    train(
+        config,
+        options.dataset,
+        options.model,
+        options.seed,
+        Path(options.shards or f"data/shards/{model.feature}/{options.dataset}"),
+        Path(options.output or run),
+        options.device,
+        options.precision,
+        options.steps,
+    )
+
+
+def train(
+    config: Config,
+    dataset: str,
+    model: str,
+    seed: int,
+    folder: Path,
+    output: Path,
+    device: str = "auto",
+    precision: str = "auto",
+    steps: int | None = None,
+) -> None:
+    """Train `model` on the shards in `folder`; writes model.safetensors, history.csv and run.json to `output`.
+
+    Args:
+        config: the configuration that has both keys.
+        dataset: key of the dataset that the shards hold.
+        model: key of the model.
+        seed: of start parameters, draws and dropout; not negative.
+        folder: shards of the model's feature.
+        output: the run's folder.
+        device: see `choose_device`.
+        precision: see `choose_precision`.
+        steps: minibatches to end after; the whole schedule if None.
+
+    Raises:
+        CrepeError: shards are missing, damaged or of another dataset or feature; a key is unknown; the loss is no
+            longer a number.
+    """
+    be_exact()
+    place = choose_device(device)
+    precision = choose_precision(place, precision)
+    about = config.dataset(dataset)
+    entry, feature, network, recipe = config.model(model)
+    recipe = replace(recipe, epoch_minibatches=recipe.epoch_minibatches or about.epoch_minibatches)
+    if seed < 0 or (steps is not None and steps < 1):
+        raise CrepeError("--seed must be 0 or more, --steps 1 or more")
+    manifest = shards.Manifest.read(folder)
+    if (manifest.dataset, manifest.feature) != (dataset, entry.feature):
+        found = f"{manifest.feature} of {manifest.dataset}"
+        raise CrepeError(f"{folder}: holds {found}, not {entry.feature} of {dataset}; give --shards another folder")
+    words = idf = None
+    if feature.kind == "words":
+        vocabulary = shards.read_vocabulary(folder, manifest)
+        words = vocabulary["word"].to_pylist()
+        if entry.weights == "tfidf":
+            # The paper's: logarithm of the train rows over those that hold the word (section 3.1).
+            idf = torch.log(manifest.rows["train"] / torch.tensor(vocabulary["rows"].to_numpy()))
+    module = build(network, manifest.symbols, feature.length, len(manifest.classes), idf)
+    initialize(module, network.deviation, seed)
+    run = Run(
+        title=f"{model} on {dataset}",
+        network=module.to(place).train(),
+        dtype=PRECISIONS[precision],
+        recipe=recipe,
+        seed=seed,
+        train=Split(shards.read(folder, "train", manifest), place),
+        test=Split(shards.read(folder, "test", manifest), place),
+        classes=len(manifest.classes),
+    )
+    settings = {
+        "feature": feature.as_dict(),
+        "network": network.as_dict(),
+        "training": recipe.as_dict(),
+        "weights": entry.weights,
+        "precision": precision,
+        "data": {"archive": manifest.archive, "clean": manifest.clean, "manifest": digest(folder / shards.MANIFEST)},
+    }
+    identity = json.dumps([dataset, model, seed, place.type, __version__, settings], sort_keys=True)
+    fit(run, output, hashlib.sha256(identity.encode()).hexdigest(), steps)
+    write_text(output / "history.csv", _history(run.history))
+    facts = {
+        "dataset": dataset,
+        "model": model,
+        "seed": seed,
+        "title": about.title,
+        "paper": about.paper,
+        "rows": manifest.rows,
+        "classes": manifest.classes,
+        **settings,
+        "epochs": run.history[-1]["epoch"],
+        "minibatches": run.done,
+        "complete": run.done == run.total,
+        "code": provenance.code(),
+        **provenance.machine(place),
+        "seconds": round(run.seconds, 1),
+        "samples_per_second": round(run.done * recipe.minibatch / run.seconds, 1),
+    }
+    write_json(output / "run.json", facts)
+    model_ = saved.Saved(
+        network=module,
+        feature=feature,
+        settings=network,
+        symbols=manifest.symbols,
+        classes=manifest.classes,
+        words=words,
+    )
+    saved.save(output / saved.FILE, model_)
+    checkpoints.remove(output)
+
+
+def _history(lines: list[dict[str, float]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()

@@ -1,0 +1,73 @@
+r"""Text to words, and the vocabulary of a train set.
+
+A text's fields are joined first to last with a space and lower-cased by Unicode's rules; its words are the matches of
+`WORD`. That pattern names its characters instead of using `\w`, which Python and Rust (polars) take differently, so
+that `tokenize` and `tokens` find the same words. (Both lower-case alike whatever Unicode held when this Python was
+made; a newer polars also knows capitals that came later.)
+
+The words of a vocabulary are numbered from 1. Any other word is 0 and keeps its place, but for those at the end.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:  # A machine that only predicts can do without polars.
+    import polars as pl
+
+WORD = r"[0-9a-z_\u00c0-\u1fff\u2070-\u2fff\u3040-\U0010ffff]+"
+"""ASCII letters, digits and `_`, and all from U+00C0 on but the blocks of general and of CJK punctuation."""
+
+
+def tokenize(fields: Sequence[str] | str) -> list[str]:
+    """The words of a text, of its fields first to last."""
+    return re.findall(WORD, (fields if isinstance(fields, str) else " ".join(fields)).lower())
+
+
+def quantize(fields: Sequence[str] | str, vocabulary: Mapping[str, int]) -> np.ndarray:
+    """Turn a text into the indices of its words.
+
+    Args:
+        fields: the text's fields, first to last, as `crepe clean` leaves them.
+        vocabulary: the index of each word, from 1.
+
+    Returns:
+        int32 [words]: 0 for a word outside the vocabulary; without zeros at the end.
+    """
+    return np.trim_zeros(np.array([vocabulary.get(word, 0) for word in tokenize(fields)], np.int32), "b")
+
+
+def tokens(fields: Sequence[str]) -> "pl.Expr":
+    """The words of the texts in some columns, as `tokenize` finds them: a column of lists."""
+    import polars as pl
+
+    return pl.concat_str(*fields, separator=" ").str.to_lowercase().str.extract_all(WORD)
+
+
+def vocabulary(rows: "pl.LazyFrame", fields: Sequence[str], size: int) -> "pl.DataFrame":
+    """The most frequent words of a train set; of two equally frequent ones, that whose bytes sort first.
+
+    Args:
+        rows: the train rows; memory does not grow with their number, only with that of different words.
+        fields: names of the columns of text, in order.
+        size: most words to keep.
+
+    Returns:
+        `word` (String), `count` (Int64: how often it occurs), `rows` (Int64: in how many rows); row i has index i + 1.
+    """
+    import polars as pl
+
+    first = pl.element().is_first_distinct()
+    return (
+        rows.select(word=tokens(fields))
+        .with_columns(first=pl.col("word").list.eval(first))
+        .explode("word", "first")
+        .drop_nulls()
+        .group_by("word")
+        .agg(count=pl.len().cast(pl.Int64), rows=pl.col("first").sum().cast(pl.Int64))
+        .sort("count", "word", descending=[True, False])
+        .head(size)
+        .collect(engine="streaming")
+    )

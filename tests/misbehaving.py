@@ -1,0 +1,275 @@
+"""A real HTTP server on this machine that misbehaves as told, and archives for it to serve."""
+
+import io
+import re
+import ssl
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+Answer = Callable[["Handler"], None]
+
+
+def tgz(members: Mapping[str, bytes]) -> bytes:
+    """A gzip-compressed tar of plain files."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `content`; its n-th request gets the n-th answer, and all further ones the last."""
+
+    daemon_threads = True
+
+    def __init__(self, content: bytes, answers: tuple[Answer, ...]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content, self.answers = content, answers
+        self.paths: list[str] = []
+        self.ranges: list[str | None] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.lock = threading.Lock()
+        self.closing = threading.Event()
+        self.scheme = "http"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.server_port}/archive.tgz"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that hang up are what the tests are about."""
+
+
+@contextmanager
+def serving(content: bytes, *answers: Answer, certificate: Path | None = None) -> Iterator[Server]:
+    """A server for as long as the block; with a certificate (and key, in one file) it speaks https."""
+    server = Server(content, answers)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        server.scheme = "https"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.closing.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Hands each request to the answer whose turn it is."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        server = self.server
+        with server.lock:
+            turn = len(server.paths)
+            server.paths.append(self.path)
+            server.ranges.append(self.headers.get("Range"))
+            server.headers.append(self.headers)
+        self.close_connection = True
+        server.answers[min(turn, len(server.answers) - 1)](self)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+    @property
+    def asked(self) -> int | None:
+        """First byte of the range asked for."""
+        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        return int(found[1]) if found else None
+
+    def head(self, status: int, headers: Mapping[str, object]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, str(value))
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+    def partial(self) -> bytes:
+        """Send the headers that a good server sends; returns the bytes that belong behind them."""
+        content, start = self.server.content, self.asked
+        kind = {"Content-Type": "application/x-gzip"}
+        if start is None:
+            self.head(200, kind | {"Content-Length": len(content)})
+            return content
+        if start >= len(content):
+            self.head(416, {"Content-Range": f"bytes */{len(content)}", "Content-Length": 0})
+            return b""
+        extent = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self.head(206, kind | {"Content-Range": extent, "Content-Length": len(content) - start})
+        return content[start:]
+
+
+def good(handler: Handler) -> None:
+    """What was asked for."""
+    handler.wfile.write(handler.partial())
+
+
+def dropping(after: int) -> Answer:
+    """Close the connection after some bytes of the body."""
+
+    def answer(handler: Handler) -> None:
+        handler.wfile.write(handler.partial()[:after])
+
+    return answer
+
+
+def stalling(after: int) -> Answer:
+    """Send some bytes of the body, and then no more, with the connection open."""
+
+    def answer(handler: Handler) -> None:
+        handler.wfile.write(handler.partial()[:after])
+        handler.wfile.flush()
+        handler.server.closing.wait(60)
+
+    return answer
+
+
+def silent(handler: Handler) -> None:
+    """Take the request and never answer."""
+    handler.server.closing.wait(60)
+
+
+def trickling(handler: Handler) -> None:
+    """Send byte by byte, slowly, so that no single wait is long."""
+    for byte in handler.partial():
+        handler.wfile.write(bytes([byte]))
+        if handler.server.closing.wait(0.05):
+            return
+
+
+def ignoring_range(handler: Handler) -> None:
+    """The whole, whatever was asked for."""
+    handler.head(200, {"Content-Length": len(handler.server.content)})
+    handler.wfile.write(handler.server.content)
+
+
+def ignoring_range_dropping(after: int) -> Answer:
+    """The whole, whatever was asked for, but it breaks off."""
+
+    def answer(handler: Handler) -> None:
+        handler.head(200, {"Content-Length": len(handler.server.content)})
+        handler.wfile.write(handler.server.content[:after])
+
+    return answer
+
+
+def wrong_range(handler: Handler) -> None:
+    """Another range than asked for, said openly."""
+    content, start = handler.server.content, (handler.asked or 0) // 2
+    extent = f"bytes {start}-{len(content) - 1}/{len(content)}"
+    handler.head(206, {"Content-Range": extent, "Content-Length": len(content) - start})
+    handler.wfile.write(content[start:])
+
+
+def lying_range(handler: Handler) -> None:
+    """The range asked for, it says, but with other bytes."""
+    handler.wfile.write(bytes(len(handler.partial())))
+
+
+def no_content_range(handler: Handler) -> None:
+    """206 without a word on which part it is."""
+    handler.head(206, {"Content-Length": len(handler.server.content)})
+    handler.wfile.write(handler.server.content)
+
+
+def status(code: int, **headers: object) -> Answer:
+    """An answer of that status, with an HTML page behind it as servers do."""
+
+    def answer(handler: Handler) -> None:
+        page = b"<html><body>no</body></html>"
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        handler.head(code, {"Content-Type": "text/html", "Content-Length": len(page)} | named)
+        handler.wfile.write(page)
+
+    return answer
+
+
+def redirect(location: str) -> Answer:
+    """Send the client elsewhere."""
+    return status(302, Location=location)
+
+
+def page(kind: str) -> Answer:
+    """An HTML page with status 200, as Google Drive sends when a quota is spent."""
+
+    def answer(handler: Handler) -> None:
+        content = b"\n<!DOCTYPE html><html><title>Google Drive - Quota exceeded</title></html>"
+        handler.head(200, {"Content-Type": kind, "Content-Length": len(content)})
+        handler.wfile.write(content)
+
+    return answer
+
+
+def claiming(length: int) -> Answer:
+    """The whole with a wrong Content-Length."""
+
+    def answer(handler: Handler) -> None:
+        handler.head(200, {"Content-Length": length})
+        handler.wfile.write(handler.server.content[:length])
+
+    return answer
+
+
+def unmeasured(handler: Handler) -> None:
+    """The whole without any length; the end is where the connection ends."""
+    handler.head(200, {})
+    handler.wfile.write(handler.server.content)
+
+
+def chunked(end: bool) -> Answer:
+    """The whole in chunks; the closing chunk may be missing."""
+
+    def answer(handler: Handler) -> None:
+        handler.head(200, {"Transfer-Encoding": "chunked"})
+        content = handler.server.content
+        for start in range(0, len(content), 50_000):
+            piece = content[start : start + 50_000]
+            handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        if end:
+            handler.wfile.write(b"0\r\n\r\n")
+
+    return answer
+
+
+def endless(handler: Handler) -> None:
+    """Bytes without end."""
+    handler.head(200, {})
+    while not handler.server.closing.is_set():
+        handler.wfile.write(bytes(65536))
+
+
+def labelled_encoded(handler: Handler) -> None:
+    """The archive as it is, labelled as if gzip were only its transfer encoding."""
+    handler.head(200, {"Content-Length": len(handler.server.content), "Content-Encoding": "gzip"})
+    handler.wfile.write(handler.server.content)
+
+
+def garbage(handler: Handler) -> None:
+    """No HTTP at all."""
+    handler.wfile.write(b"\x00\x01 this is not HTTP\r\n\r\n")
+
+
+def late(seconds: float) -> Answer:
+    """What was asked for, after a while."""
+
+    def answer(handler: Handler) -> None:
+        time.sleep(seconds)
+        good(handler)
+
+    return answer

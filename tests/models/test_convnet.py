@@ -1,0 +1,147 @@
+"""The ragged ConvNet against the plain one."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crepe.batches import Split
+from crepe.config import Network
+from crepe.errors import CrepeError
+from crepe.models import initialize
+from crepe.models.convnet import GROUPS, ConvNet, groups, lookup
+from crepe.models.dense import dense
+from crepe.shards import ragged
+
+PAPER = ((7, 3), (7, 3), (3, 1), (3, 1), (3, 1), (3, 3))
+
+
+def make(convolutions=PAPER, length=1014, features=4, dropout=0.0, deviation=0.2) -> ConvNet:
+    network = Network(
+        kind="convnet",
+        convolutions=convolutions,
+        features=features,
+        hidden=(10, 7),
+        dropout=dropout,
+        deviation=deviation,
+    )
+    module = ConvNet(network, symbols=9, length=length, classes=3)
+    initialize(module, deviation, seed=1)
+    return module
+
+
+def batch_of(lengths: list[int], seed: int = 0):
+    generator = np.random.default_rng(seed)
+    texts = [generator.integers(0, 10, length) for length in lengths]
+    return Split(ragged(texts, generator.integers(0, 3, len(texts)).astype(np.int32)), torch.device("cpu")).batch(
+        np.arange(len(texts))
+    )
+
+
+def outcome(forward, network: ConvNet, batch, dtype: torch.dtype) -> list[torch.Tensor]:
+    """Scores and the gradient of every parameter."""
+    network.zero_grad()
+    torch.manual_seed(3)
+    scores = forward(network, batch, dtype)
+    F.cross_entropy(scores, batch.labels).backward()
+    return [scores.detach(), *(parameter.grad for parameter in network.parameters())]
+
+
+def compare(network: ConvNet, batch) -> None:
+    """Both ways agree in double precision to 1e-10 of the largest value of each tensor."""
+    ours, plain = (outcome(forward, network, batch, torch.float64) for forward in (ConvNet.forward, dense))
+    for a, b in zip(ours, plain, strict=True):
+        assert (a - b).abs().max() <= 1e-10 * b.abs().max()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 2000), min_size=1, max_size=12),
+    seed=st.integers(0, 1000),
+    layers=st.sampled_from([PAPER, ((3, 1),), ((1, 1), (5, 4)), ((7, 3), (2, 1), (3, 2))]),
+)
+def test_exact_in_double_precision(lengths: list[int], seed: int, layers) -> None:
+    compare(make(layers).double(), batch_of(lengths, seed))
+
+
+@pytest.mark.parametrize("lengths", [[0], [1], [1013], [1014], [1500], [0, 0, 0], [0, 1, 26, 27, 28, 1013, 1014, 1015]])
+def test_exact_at_the_edges(lengths: list[int]) -> None:
+    compare(make().double(), batch_of(lengths))
+
+
+@settings(max_examples=10, deadline=None)
+@given(lengths=st.lists(st.integers(0, 1100), min_size=1, max_size=40), seed=st.integers(0, 1000))
+def test_single_precision_is_as_near_the_truth_as_the_plain_network(lengths: list[int], seed: int) -> None:
+    network, batch = make(deviation=0.1), batch_of(lengths, seed)
+    truth = outcome(dense, make(deviation=0.1).double(), batch, torch.float64)
+    ours, plain = (outcome(forward, network, batch, torch.float32) for forward in (ConvNet.forward, dense))
+    for exact, a, b in zip(truth, ours, plain, strict=True):
+        scale = exact.abs().max()
+        # Where gradients of a thousand columns cancel, the plain network's rounding is larger than 1e-5 itself.
+        assert (a - exact).abs().max() <= max(1e-5 * scale, 2 * (b - exact).abs().max())
+
+
+def test_dropout_is_the_same_function() -> None:
+    network = make(dropout=0.5).double().train()
+    compare(network, batch_of([3, 200, 500]))
+    torch.manual_seed(0)
+    first = network(batch_of([3, 200, 500]), torch.float64)
+    second = network(batch_of([3, 200, 500]), torch.float64)
+    assert not torch.equal(first, second)
+
+
+def test_bfloat16_is_near_and_its_gradients_are_float32() -> None:
+    network = make()
+    batch = batch_of([0, 20, 300, 1014])
+    rough, exact = network(batch, torch.bfloat16), network(batch, torch.float32)
+    assert rough.dtype == torch.bfloat16
+    assert (rough - exact).abs().max() < 0.05 * exact.abs().max()
+    F.cross_entropy(rough.float(), batch.labels).backward()
+    assert all(parameter.grad.dtype == torch.float32 for parameter in network.parameters())
+
+
+def test_a_short_training_follows_the_same_curve() -> None:
+    curves = []
+    for forward in (ConvNet.forward, dense):
+        network = make(deviation=0.1)
+        curve = []
+        for step in range(50):
+            batch = batch_of([10 * step, 100, 400, 1014], seed=step)
+            loss = F.cross_entropy(forward(network, batch, torch.float32), batch.labels)
+            curve.append(loss.item())
+            loss.backward()
+            with torch.no_grad():
+                for parameter in network.parameters():
+                    parameter -= 0.05 * parameter.grad
+                    parameter.grad = None
+        curves.append(curve)
+    np.testing.assert_allclose(*curves, rtol=1e-4)
+    assert curves[0][0] != curves[0][-1]
+
+
+def test_lookup_is_a_convolution_over_one_hot_columns() -> None:
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randint(0, 6, (4, 20), generator=generator)
+    weight = torch.randn(8, 5, 1, 3, generator=generator, dtype=torch.float64)
+    one_hot = F.one_hot(codes, 6)[:, :, 1:].double().transpose(1, 2).unsqueeze(2)
+    torch.testing.assert_close(lookup(codes, weight), F.conv2d(one_hot, weight))
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=300))
+def test_groups_cover_every_row_once(lengths: list[int]) -> None:
+    found = groups(np.sort(np.array(lengths)))
+    assert [first for first, _ in found] == [0, *(last for _, last in found[:-1])]
+    assert found[-1][1] == len(lengths)
+    assert all(first < last for first, last in found)
+    assert len(found) <= GROUPS
+
+
+def test_rows_of_one_length_are_one_group() -> None:
+    assert groups(np.full(100, 7)) == [(0, 100)]
+
+
+def test_too_short_a_length_is_refused() -> None:
+    with pytest.raises(CrepeError, match="leave no column of a text of 100"):
+        make(length=100)

@@ -1,0 +1,59 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crepe.batches import Split
+from crepe.config import Network
+from crepe.models import build, initialize
+from crepe.shards import ragged
+
+SYMBOLS, CLASSES = 6, 3
+TEXTS = st.lists(st.lists(st.integers(0, SYMBOLS), max_size=9), min_size=1, max_size=8)
+
+
+def batch_of(texts: list[list[int]]):
+    split = Split(ragged([np.array(text, np.int32) for text in texts], dtype="int32"), torch.device("cpu"))
+    return split.batch(np.arange(len(texts)))
+
+
+def counts(texts: list[list[int]]) -> np.ndarray:
+    """float64 [rows, symbols], rows sorted by length as a batch is."""
+    ordered = sorted(texts, key=len)
+    return np.array([[text.count(symbol) for symbol in range(1, SYMBOLS + 1)] for text in ordered], np.float64)
+
+
+@given(TEXTS)
+def test_counts(texts: list[list[int]]) -> None:
+    network = build(Network(kind="linear"), SYMBOLS, None, CLASSES).double()
+    initialize(network, 1.0, 0)
+    table, bias = network.table.detach().numpy()[1:], network.bias.detach().numpy()
+    scores = network(batch_of(texts), torch.float64).detach().numpy()
+    np.testing.assert_allclose(scores, counts(texts) @ table + bias, rtol=1e-9, atol=1e-12)
+
+
+@given(TEXTS)
+def test_tfidf_has_length_one(texts: list[list[int]]) -> None:
+    idf = torch.tensor([0.5, 1.0, 2.0, 0.0, 3.0, 0.1])
+    network = build(Network(kind="linear"), SYMBOLS, None, CLASSES, idf)
+    initialize(network, 1.0, 0)
+    features = counts(texts) * idf.numpy()
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    features = np.divide(features, norms, out=np.zeros_like(features), where=norms > 0)
+    table, bias = network.table.detach().numpy()[1:], network.bias.detach().numpy()
+    scores = network(batch_of(texts), torch.float32).detach().numpy()
+    np.testing.assert_allclose(scores, features @ table + bias, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.05])
+def test_start_parameters(deviation: float) -> None:
+    network = build(Network(kind="linear"), 50_000, None, 4)
+    initialize(network, deviation, 0)
+    values = torch.cat([parameter.flatten() for parameter in network.parameters()])
+    assert math.isclose(values.std().item(), deviation, rel_tol=0.01)
+    again = build(Network(kind="linear"), 50_000, None, 4)
+    initialize(again, deviation, 0)
+    assert torch.equal(network.table, again.table)

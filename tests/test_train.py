@@ -1,0 +1,150 @@
+"""`crepe train` and `crepe evaluate` on tiny shards, and what they leave behind."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from crepe import saved, shards
+from crepe.errors import CrepeError
+from crepe.evaluate import evaluate
+from crepe.files import digest
+from crepe.fit import HISTORY
+from crepe.predict import load
+from crepe.train import train
+from tests.conftest import Tiny
+
+MODELS = ("conv-small", "bow", "bow-tfidf")
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def run(request: pytest.FixtureRequest, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(request.param)
+    feature = "chars" if request.param == "conv-small" else "words"
+    train(tiny.config, "tiny", request.param, 0, tiny.folder / feature, folder, "cpu")
+    evaluate(folder, tiny.folder / feature, "cpu")
+    return folder
+
+
+def test_files(run: Path) -> None:
+    names = ["history.csv", "metrics.json", "model.safetensors", "predictions.parquet", "run.json"]
+    assert sorted(path.name for path in run.iterdir()) == names
+
+
+def test_provenance(run: Path, tiny: Tiny) -> None:
+    facts = json.loads((run / "run.json").read_text())
+    feature = facts["feature"]["kind"]
+    folder = tiny.folder / ("chars" if feature == "characters" else "words")
+    assert facts["dataset"] == "tiny"
+    assert facts["rows"] == {"train": 120, "test": 50}
+    assert facts["data"]["manifest"] == digest(folder / "manifest.json")
+    assert facts["training"]["epoch_minibatches"] == 20
+    assert (facts["epochs"], facts["minibatches"], facts["complete"]) == (3, 60, True)
+    assert facts["versions"]["torch"] == torch.__version__
+    assert len(facts["code"]["digest"]) == 64
+    assert facts["samples_per_second"] > 0
+
+
+def test_history(run: Path) -> None:
+    lines = list(csv.DictReader((run / "history.csv").open()))
+    assert tuple(lines[0]) == HISTORY
+    assert [line["samples"] for line in lines] == ["320", "640", "960"]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert float(lines[-1]["test_error_pct"]) == metrics["error_pct"]
+    assert float(lines[-1]["test_loss"]) == metrics["loss"]
+    assert metrics["error_pct"] < 30
+
+
+def test_metrics_follow_from_the_predictions(run: Path, tiny: Tiny) -> None:
+    predictions = pq.read_table(run / "predictions.parquet")
+    metrics = json.loads((run / "metrics.json").read_text())
+    labels, predicted = (predictions[name].to_numpy() for name in ("label", "predicted"))
+    facts = json.loads((run / "run.json").read_text())
+    folder = tiny.folder / ("chars" if facts["feature"]["kind"] == "characters" else "words")
+    assert labels.tolist() == shards.read(folder, "test").labels.tolist()
+    assert metrics["rows"] == len(labels) == 50
+    assert metrics["errors"] == int((labels != predicted).sum())
+    assert metrics["error_pct"] == 100 * metrics["errors"] / 50
+    assert metrics["ci_low"] < metrics["error_pct"] < metrics["ci_high"]
+    assert np.array(metrics["confusion"]).sum() == 50
+    assert np.trace(metrics["confusion"]) == 50 - metrics["errors"]
+    probability, loss = (predictions[name].to_numpy() for name in ("probability", "loss"))
+    right = labels == predicted
+    np.testing.assert_allclose(np.exp(-loss[right]), probability[right], rtol=1e-5)
+
+
+def test_the_same_bytes_again(run: Path, tiny: Tiny, tmp_path: Path) -> None:
+    facts = json.loads((run / "run.json").read_text())
+    folder = tiny.folder / ("chars" if facts["feature"]["kind"] == "characters" else "words")
+    train(tiny.config, "tiny", facts["model"], 0, folder, tmp_path, "cpu")
+    evaluate(tmp_path, folder, "cpu")
+    for name in ("model.safetensors", "history.csv", "metrics.json", "predictions.parquet"):
+        assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
+
+
+def test_the_model_is_enough_to_predict(run: Path) -> None:
+    classifier = load(run, "cpu")
+    assert classifier.classes == ["low", "high"]
+    texts = ["aaaa bbbb cccc dddd aaaa", "{[(<>=+~`*&^%$#@_|/\\ ]}", "", ("title", "body")]
+    if saved.load(run, torch.device("cpu")).words:
+        texts[:2] = ["w01 w02 w03 w04 w01 w05 w06", "W39 w38 w37 w36 w35 w39"]
+    probabilities = classifier.probabilities(texts)
+    assert classifier.predict(texts)[:2] == ["low", "high"]
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    assert classifier.predict([]) == []
+
+
+def test_shards_of_other_data_are_refused(run: Path, tiny: Tiny) -> None:
+    facts = json.loads((run / "run.json").read_text())
+    other = tiny.folder / ("words" if facts["feature"]["kind"] == "characters" else "chars")
+    with pytest.raises(CrepeError, match=r"is not the data that .* was trained on"):
+        evaluate(run, other, "cpu")
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"", "no whole model"), (None, "is not there")])
+def test_a_damaged_or_missing_model(tmp_path: Path, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(CrepeError, match=message):
+        saved.load(tmp_path, torch.device("cpu"))
+
+
+def test_refusals(tiny: Tiny, tmp_path: Path) -> None:
+    chars = tiny.folder / "chars"
+    with pytest.raises(CrepeError, match="model 'conv-tiny' is not in the catalog"):
+        train(tiny.config, "tiny", "conv-tiny", 0, chars, tmp_path)
+    with pytest.raises(CrepeError, match="holds chars of tiny, not words of tiny"):
+        train(tiny.config, "tiny", "bow", 0, chars, tmp_path)
+    with pytest.raises(CrepeError, match="holds chars of tiny, not chars of ag_news"):
+        train(tiny.config, "ag_news", "conv-small", 0, chars, tmp_path)
+    with pytest.raises(CrepeError, match="--seed must be 0 or more"):
+        train(tiny.config, "tiny", "conv-small", -1, chars, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_short_run_says_so(tiny: Tiny, tmp_path: Path) -> None:
+    train(tiny.config, "tiny", "conv-small", 0, tiny.folder / "chars", tmp_path, "cpu", steps=5)
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert (facts["epochs"], facts["minibatches"], facts["complete"]) == (1, 5, False)
+
+
+def test_bfloat16_trains(tiny: Tiny, tmp_path: Path) -> None:
+    train(tiny.config, "tiny", "conv-small", 0, tiny.folder / "chars", tmp_path, "cpu", "bfloat16", steps=20)
+    evaluate(tmp_path, tiny.folder / "chars", "cpu")
+    assert json.loads((tmp_path / "run.json").read_text())["precision"] == "bfloat16"
+    assert all(
+        tensor.dtype == torch.float32 for tensor in saved.load(tmp_path, torch.device("cpu")).network.parameters()
+    )
+
+
+def test_a_schedule_that_is_not_the_datasets(tiny: Tiny, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(tiny.config.training["convnet"], epochs=1, epoch_minibatches=3)
+    config = dataclasses.replace(tiny.config, training={**tiny.config.training, "convnet": recipe})
+    train(config, "tiny", "conv-small", 0, tiny.folder / "chars", tmp_path, "cpu")
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert (facts["minibatches"], facts["complete"]) == (3, True)

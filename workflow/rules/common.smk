@@ -1,0 +1,194 @@
+"""What the rules share: the checked configuration, and what a step depends on and needs of the machine."""
+
+import ast
+import json
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+import jsonschema
+import yaml
+from snakemake.exceptions import WorkflowError
+
+import crepe.config
+from crepe.errors import CrepeError
+
+schema = yaml.safe_load((Path(workflow.basedir) / "workflow/schemas/config.schema.yaml").read_text())
+faults = [
+    f"{error.json_path}: {error.message}" for error in jsonschema.Draft202012Validator(schema).iter_errors(config)
+]
+if faults:
+    raise WorkflowError("The configuration is not valid ($ is its top level):", *faults)
+try:
+    study = crepe.config.parse(config)
+except CrepeError as error:
+    raise WorkflowError(str(error)) from None
+
+STUDY = f"results/{study.name}"
+RUN = f"{STUDY}/runs/{{dataset}}/{{model}}/{{seed}}"
+DEMO = "data/demo/docstrings.tgz"
+# The paper's figures, and the schedules that runs are compared with.
+PAPER = [*sorted(map(str, Path("config/paper").glob("*.csv"))), "config/config.yaml", "config/models.yaml"]
+
+# The commands of the environment that Snakemake itself runs in, activated or not.
+os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])}
+
+
+wildcard_constraints:
+    dataset=crepe.config.KEY.pattern,
+    feature=crepe.config.KEY.pattern,
+    model=crepe.config.KEY.pattern,
+    seed=r"\d+",
+
+
+# --- The code that a step runs
+
+
+@cache
+def sources(module):
+    """The files of the package that `module` is made of: its own and, step by step, those that it imports.
+
+    The top of the package counts only where it is named: it is there to be used from outside.
+    """
+    found, todo = set(), [f"crepe.{module}"]
+    while todo:
+        name = todo.pop()
+        path = Path(*name.split("."))
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if name == "crepe" or file in found or not file.exists():
+            continue
+        found.add(file)
+        todo.append(name.rpartition(".")[0])
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.Import):
+                todo += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                todo += [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
+    return sorted(map(str, found))
+
+
+# --- The part of the configuration that a step depends on, as JSON: a change in it makes the step run again
+
+
+def as_json(part):
+    return json.dumps(part, separators=(",", ":"), sort_keys=True)
+
+
+def dataset_part(key, *fields):
+    """What the archive of a dataset must hold, and some more fields of its entry."""
+    entry = config["catalog"]["datasets"][key]
+    fields = ("fields", "classes", "train_rows", "test_rows", *fields)
+    return {"catalog": {"datasets": {key: {field: entry[field] for field in fields if field in entry}}}}
+
+
+def model_part(key):
+    """The entry of a model and those that it names."""
+    catalog = config["catalog"]
+    entry = catalog["models"][key]
+    feature, network, training = entry["feature"], entry["network"], entry["training"]
+    return {
+        "catalog": {
+            "features": {feature: catalog["features"][feature]},
+            "networks": {network: catalog["networks"][network]},
+            "models": {key: entry},
+        },
+        "training": {training: config["training"][training]},
+    }
+
+
+def archives(wildcards):
+    """The archives that will do for a dataset. Where they come from is no matter, so long as they have a checksum."""
+    sources_ = study.dataset(wildcards.dataset).sources
+    return sorted({source.sha256 or source.md5 or source.url for source in sources_})
+
+
+def download_config(wildcards, output):
+    """The dataset whole. Snakemake takes no notice of changes in a parameter that asks for `output`."""
+    return as_json({"catalog": {"datasets": {wildcards.dataset: config["catalog"]["datasets"][wildcards.dataset]}}})
+
+
+def clean_config(wildcards):
+    return as_json(dataset_part(wildcards.dataset, "csv_md5"))
+
+
+def encode_config(wildcards):
+    feature = config["catalog"]["features"][wildcards.feature]
+    return as_json({"catalog": {"features": {wildcards.feature: feature}}})
+
+
+def train_config(wildcards):
+    part = dataset_part(wildcards.dataset, "title", "paper", "epoch_minibatches")
+    return as_json(crepe.config.merge(part, model_part(wildcards.model)))
+
+
+def study_config():
+    part = {key: config[key] for key in ("name", "datasets", "models", "seeds")}
+    for key in study.datasets:
+        part = crepe.config.merge(part, dataset_part(key, "title", "paper", "epoch_minibatches"))
+    for key in study.models:
+        part = crepe.config.merge(part, model_part(key))
+    return as_json(part)
+
+
+# --- Files that depend on more than wildcards
+
+
+def local_archive(wildcards):
+    """The archive of a dataset that can only come from a file on this machine."""
+    locals_ = [source.local for source in study.dataset(wildcards.dataset).sources]
+    return [str(locals_[0])] if len(locals_) == 1 and locals_[0] else []
+
+
+def manifest(wildcards):
+    """The manifest of the shards that a run is trained on."""
+    model, *_ = study.model(wildcards.model)
+    return f"data/shards/{model.feature}/{wildcards.dataset}/manifest.json"
+
+
+def runs(file):
+    """A file of every run of the study."""
+    return expand(f"{RUN}/{file}", dataset=study.datasets, model=study.models, seed=study.seeds)
+
+
+# --- What a step needs of the machine, for a scheduler: minutes and megabytes, generous estimates
+
+
+def rows(wildcards):
+    entry = study.dataset(wildcards.dataset)
+    return entry.train_rows + entry.test_rows
+
+
+def download_minutes(wildcards):
+    """At a megabyte a second."""
+    sizes = [source.bytes or 0 for source in study.dataset(wildcards.dataset).sources]
+    return 30 + max(sizes) // 60_000_000
+
+
+def text_minutes(wildcards):
+    """At 2,000 rows a second."""
+    return 10 + rows(wildcards) // 120_000
+
+
+def model_mb(wildcards):
+    """The encoded data, 1,014 bytes a row at the most, twice; and the model with its checkpoint."""
+    return 6_000 + 2 * rows(wildcards) * 1_014 // 1_000_000
+
+
+def samples_a_minute(network):
+    """Training speed of a small GPU. A convolution's work grows with the square of its features."""
+    if network.kind == "linear":
+        return 600_000
+    return 60 * min(5_000, 500 * 1024**2 // network.features**2)
+
+
+def train_minutes(wildcards):
+    _, _, network, recipe = study.model(wildcards.model)
+    minibatches = recipe.epoch_minibatches or study.dataset(wildcards.dataset).epoch_minibatches
+    tests = study.dataset(wildcards.dataset).test_rows
+    return 30 + recipe.epochs * (minibatches * recipe.minibatch + tests) // samples_a_minute(network)
+
+
+def evaluate_minutes(wildcards):
+    _, _, network, _ = study.model(wildcards.model)
+    return 10 + study.dataset(wildcards.dataset).test_rows // samples_a_minute(network)

@@ -1,0 +1,42 @@
+rule demo_data:
+    """Collect the demo's dataset from docstrings on this machine. Out: an archive of the paper's format."""
+    input:
+        code=sources("demo_data"),
+    output:
+        DEMO,
+    log:
+        "logs/demo_data.log",
+    benchmark:
+        "logs/demo_data.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2_000,
+        runtime=10,
+    shell:
+        "crepe demo-data --output {output:q} > {log:q} 2>&1"
+
+
+rule download:
+    """Fetch a dataset's archive, checked. In: nothing, or a file on this machine; out: the archive."""
+    input:
+        archive=local_archive,
+        code=sources("download"),
+    output:
+        "data/raw/{dataset}.tgz",
+    log:
+        "logs/download/{dataset}.log",
+    benchmark:
+        "logs/download/{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1_000,
+        runtime=download_minutes,
+    params:
+        archives=archives,
+        config=download_config,
+    shell:
+        "crepe download {wildcards.dataset:q} --output {output:q} --config {params.config:q} > {log:q} 2>&1"
