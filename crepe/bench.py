@@ -28,7 +28,7 @@ from torch import Tensor
 from crepe import shards
 from crepe.batches import Batch, Sampler, Split
 from crepe.config import load
-from crepe.device import choose_device, choose_precision, describe
+from crepe.device import choose_device, choose_precision, describe, keep_memory
 from crepe.errors import CrepeError
 from crepe.models import build, initialize
 from crepe.models.convnet import ConvNet, working
@@ -77,6 +77,7 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     Raises:
         CrepeError: the model is no ConvNet, or there are no such shards.
     """
+    keep_memory()
     place = choose_device(device)
     entry, feature, settings, recipe = load(overlay).model(key)
     manifest = shards.Manifest.read(folder)
@@ -220,9 +221,7 @@ def _print(figures: dict[str, Any]) -> None:
     for name, peak in figures["matrix_product_flops"].items():
         if peak:
             share = 100 * figures["train_share_of_peak"][name]
-            print(
-                f"Matrix products in {name}: {peak / 1e9:,.0f} GFLOP/s; training the network reaches {share:.0f} % of that."
-            )
+            print(f"Matrix products in {name}: {peak / 1e9:,.0f} GFLOP/s; training reaches {share:.0f} % of that.")
     memory = {name: f"{size / 1e6:,.0f} MB" for name, size in figures["peak_memory_bytes"].items() if size}
     print("Most memory in use, in this order:", ", ".join(f"{name} {size}" for name, size in memory.items()))
 

@@ -230,9 +230,6 @@ class Config(Section):
                 raise ValueError(f"{kind}: one stands twice")
         if min(self.seeds) < 0:
             raise ValueError("seeds: must be 0 or more")
-        for key in self.datasets:
-            if not self.catalog.datasets[key].sources:
-                raise ValueError(f"catalog.datasets.{key}.sources: names none; where is the archive to be had from?")
         parts: dict[str, Mapping[str, Section]] = {
             "feature": self.catalog.features,
             "network": self.catalog.networks,

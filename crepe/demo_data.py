@@ -30,7 +30,7 @@ TRAIN_ROWS = 1500
 TEST_ROWS = 300
 """Rows of each class."""
 
-SHORTEST, LONGEST = 80, 500
+SHORTEST, LONGEST = 120, 300
 """Characters of a text, both fields together; a longer one is cut at white space."""
 
 FOLDER = "docstrings_csv"

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from crepe import saved, scores, shards
 from crepe.batches import Split
-from crepe.device import PRECISIONS, be_exact, choose_device
+from crepe.device import PRECISIONS, be_exact, choose_device, keep_memory
 from crepe.errors import CrepeError
 from crepe.files import digest, read_json, replacing, write_json
 
@@ -41,13 +41,18 @@ def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
         CrepeError: a file is missing or damaged, or the shards are not those of the run.
     """
     be_exact()
+    keep_memory()
     place = choose_device(device)
     facts = read_json(run / "run.json")
-    if digest(folder / shards.MANIFEST) != facts["data"]["manifest"]:
+    try:
+        trained_on, dtype = facts["data"]["manifest"], PRECISIONS[facts["precision"]]
+    except (KeyError, TypeError) as error:
+        raise CrepeError(f"{run}/run.json: is no record of a training ({error!r}); train the model again") from error
+    if digest(folder / shards.MANIFEST) != trained_on:
         raise CrepeError(f"{folder}: is not the data that {run} was trained on; give --shards that, or train again")
     test = Split(shards.read(folder, "test"), place)
     model = saved.load(run, place)
-    predictions = scores.predict(model.network, test, PRECISIONS[facts["precision"]])
+    predictions = scores.predict(model.network, test, dtype)
     predicted = predictions.classes
     errors, rows = int((predicted != test.labels).sum()), len(test)
     low, high = scores.wilson(errors, rows)

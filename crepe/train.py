@@ -19,7 +19,7 @@ import torch
 from crepe import __version__, checkpoints, provenance, saved, shards
 from crepe.batches import Split
 from crepe.config import Config, load
-from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision
+from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision, keep_memory
 from crepe.errors import CrepeError
 from crepe.files import digest, write_json, write_text
 from crepe.fit import HISTORY, Run, fit
@@ -88,6 +88,7 @@ def train(
             longer a number.
     """
     be_exact()
+    keep_memory()
     place = choose_device(device)
     precision = choose_precision(place, precision)
     about = config.dataset(dataset)

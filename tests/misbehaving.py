@@ -1,5 +1,6 @@
 """A real HTTP server on this machine that misbehaves as told, and archives for it to serve."""
 
+import gzip
 import io
 import re
 import ssl
@@ -15,14 +16,14 @@ Answer = Callable[["Handler"], None]
 
 
 def tgz(members: Mapping[str, bytes]) -> bytes:
-    """A gzip-compressed tar of plain files."""
+    """A gzip-compressed tar of plain files, the same bytes each time."""
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+    with tarfile.open(fileobj=stream, mode="w") as tar:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
-    return stream.getvalue()
+    return gzip.compress(stream.getvalue(), mtime=0)
 
 
 class Server(ThreadingHTTPServer):
@@ -230,6 +231,12 @@ def unmeasured(handler: Handler) -> None:
     """The whole without any length; the end is where the connection ends."""
     handler.head(200, {})
     handler.wfile.write(handler.server.content)
+
+
+def unmeasured_dropping(handler: Handler) -> None:
+    """Half of the whole without any length, so that only who knows the length sees that it broke off."""
+    handler.head(200, {})
+    handler.wfile.write(handler.server.content[: len(handler.server.content) // 2])
 
 
 def chunked(end: bool) -> Answer:

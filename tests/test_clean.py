@@ -144,7 +144,7 @@ def test_takes_and_refuses_what_the_plain_parser_does(tmp_path_factory, content,
         assert run(folder, content, about=about) == expected
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(st.lists(st.tuples(st.integers(1, 3), texts, texts), min_size=1, max_size=3), st.data())
 def test_the_short_cut_takes_nothing_that_is_malformed(rows, data):
     content = csv(rows)

@@ -268,7 +268,6 @@ def test_a_missing_key_is_named():
         ({"catalog": {"datasets": {"../a": {}}}}, "config.catalog.datasets.../a.fields: is missing"),
         ({"catalog": {"datasets": {"ag_news": {"fields": 4}}}}, "fields must be 1, 2 or 3"),
         ({"catalog": {"datasets": {"ag_news": {"classes": 1}}}}, "classes must be 2 or more"),
-        ({"catalog": {"datasets": {"ag_news": {"sources": []}}}}, "catalog.datasets.ag_news.sources: names none"),
         ({"catalog": {"features": {"chars": {"kind": "signs"}}}}, "kind is 'signs'; known: characters, words"),
         ({"catalog": {"features": {"words": {"vocabulary": None}}}}, "vocabulary is missing"),
         ({"catalog": {"networks": {"convnet-small": {"dropout": 1.0}}}}, "dropout must be 0 or more and below 1"),

@@ -114,12 +114,14 @@ def small(tmp_path, monkeypatch):
         (tmp_path / name / "words.py").write_text("".join(lines))
         (tmp_path / name / "tests").mkdir()
         (tmp_path / name / "tests" / "words.py").write_text(
-            '"""A test, which is not about the library, ' + "no " * 20 + '"""'
+            '"""A test, which is not about the library, ' + "no " * 40 + '"""'
         )
 
-    first = (f'def f{n}():\n    """Number {chr(97 + n) * 9} of the first, {"so it goes " * 8}."""\n' for n in range(20))
+    first = (
+        f'def f{n}():\n    """Number {chr(97 + n) * 9} of the first, {"so it goes " * 10}."""\n' for n in range(20)
+    )
     second = (
-        f'class C{n}:\n    """Letter {chr(97 + n) * 9} of the other, {"as ever, " * 9}.\n\n    More."""\n'
+        f'class C{n}:\n    """Letter {chr(97 + n) * 9} of the other, {"as ever, " * 12}.\n\n    More."""\n'
         for n in range(20)
     )
     package("firstling", first)
@@ -168,7 +170,7 @@ def source(tmp_path, text):
     return path
 
 
-LONG = "that is long enough to be taken, since it goes on and on and says nothing whatever"
+LONG = "that is long enough to be taken, since it goes on and on, " * 2 + "and says nothing whatever"
 
 
 def test_every_kind_of_docstring_is_found(tmp_path):
@@ -233,5 +235,5 @@ def test_names_go_and_words_stay(tmp_path):
 
 
 def test_long_texts_are_cut_at_white_space(tmp_path):
-    (found,) = docstrings(source(tmp_path, f'"""{"word " * 60}\n\n{"more " * 100}"""'), "m")
-    assert found == (("word " * 60).strip(), ("more " * 39).strip())
+    (found,) = docstrings(source(tmp_path, f'"""{"word " * 40}\n\n{"more " * 100}"""'), "m")
+    assert found == (("word " * 40).strip(), ("more " * 19).strip())

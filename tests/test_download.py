@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import email.utils
+import functools
 import hashlib
 import json
 import os
@@ -192,6 +193,14 @@ def test_chunks_that_end_early_continue(serve, target):
     assert arrived(target)
 
 
+def test_the_published_size_shows_what_broke_off_unseen(serve, target, capsys):
+    one = serve(server.unmeasured_dropping, server.good)
+    download("x", dataset(source(one.url)), target)
+    assert arrived(target)
+    assert one.ranges == [None, f"bytes={len(CONTENT) // 2}-"]
+    assert f"broke off after {len(CONTENT) // 2:,} of {len(CONTENT):,} bytes; again" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("answer", [server.ignoring_range, server.chunked(end=True)])
 def test_a_server_without_ranges_starts_anew(serve, target, answer):
     one = serve(server.dropping(100_000), answer)
@@ -239,7 +248,11 @@ def test_the_next_call_continues(serve, target):
     assert one.ranges[2] == "bytes=50000-"
 
 
-@pytest.mark.parametrize("left", [bytes(1000), bytes(len(CONTENT)), bytes(len(CONTENT) + 1), CONTENT + b"x"])
+@pytest.mark.parametrize(
+    "left",
+    [bytes(1000), bytes(len(CONTENT)), bytes(len(CONTENT) + 1), CONTENT + b"x"],
+    ids=["short", "as long", "too long", "right but too long"],
+)
 @pytest.mark.parametrize("published", [len(CONTENT), None])
 def test_a_spoiled_part_is_found_out(serve, target, left, published):
     one = serve(server.good)
@@ -430,7 +443,7 @@ def test_sha256_counts_where_both_are_published(serve, target):
     assert arrived(target)
 
 
-@pytest.mark.parametrize("content", [CONTENT[:-9], b"PK\x03\x04" + CONTENT])
+@pytest.mark.parametrize("content", [CONTENT[:-9], b"PK\x03\x04" + CONTENT], ids=["truncated", "zip"])
 def test_no_whole_archive_though_the_checksum_is_right(serve, target, content):
     one = serve(server.good, content=content)
     assert re.search("is not a (whole )?gzip-compressed tar", fails(target, source(one.url, content)))
@@ -504,9 +517,10 @@ def certificate(tmp_path):
     return path
 
 
-def test_certificates_are_checked(serve, target, certificate):
+def test_certificates_are_checked(serve, target, certificate, capsys):
     one = serve(server.good, certificate=certificate)
     assert "certificate verify failed: self" in fails(target, source(one.url))
+    assert "; again in" not in capsys.readouterr().err
     assert one.paths == []
 
 
@@ -685,6 +699,7 @@ MISBEHAVIOURS = [
     server.page("text/plain"),
     server.claiming(1000),
     server.claiming(10**6),
+    server.unmeasured_dropping,
     server.chunked(end=True),
     server.chunked(end=False),
     server.garbage,
@@ -763,7 +778,14 @@ def test_command_continues_after_a_kill(serve, target, kill):
     one = serve(server.stalling(100_000), server.good)
     it = source(one.url)
     arguments = ["download", "x", "--output", str(target), "--config", overlay(it)]
-    process = subprocess.Popen([sys.executable, "-m", "crepe", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "crepe", *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Shells let what they start in the background ignore SIGINT, these tests too
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     part = module._part(target, it)
     # What is not yet in the file is in the process's buffer
     deadline = time.monotonic() + 60

@@ -130,6 +130,12 @@ def test_after_clone_and_pull_there_is_nothing_to_do(clone):
     assert tiny.run(clone, "git", "status", "--short") == ""
 
 
+def test_another_recipe_trains_the_model_that_has_it(clone):
+    tiny.update(clone / "config/config.yaml", {"training": {"counts": {"epochs": 3}}})
+    assert tiny.planned(clone) == {"train": 1, "evaluate": 1, "table": 1, "report": 1}
+    tiny.run(clone, "git", "checkout", "--quiet", ".")
+
+
 def test_another_dataset_is_a_chain_of_its_own(clone):
     tiny.update(clone / "config/datasets.yaml", {"catalog": {"datasets": {"more": tiny.dataset()}}})
     tiny.update(clone / "config/config.yaml", {"datasets": ["toys", "more"]})

@@ -114,6 +114,13 @@ def test_a_damaged_or_missing_model(tmp_path: Path, content: bytes | None, messa
         saved.load(tmp_path, torch.device("cpu"))
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", '{"data": {"manifest": "x"}, "precision": "float8"}'])
+def test_a_damaged_record(tiny: Tiny, tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(CrepeError, match=r"run.json: is no record of a training .*; train the model again"):
+        evaluate(tmp_path, tiny.folder / "chars", "cpu")
+
+
 def test_refusals(tiny: Tiny, tmp_path: Path) -> None:
     chars = tiny.folder / "chars"
     with pytest.raises(CrepeError, match="model 'conv-tiny' is not in the catalog"):

@@ -30,16 +30,18 @@ WORDS = (
 ROWS = {"train": 240, "test": 60}
 
 
-def project(folder: Path, datasets: tuple[str, ...] = ("toys",)) -> Path:
+def project(
+    folder: Path, datasets: tuple[str, ...] = ("toys",), models: tuple[str, ...] = ("bow", "conv-small")
+) -> Path:
     """Copy the workflow to `folder`, with a tiny study in place of the paper's as the default configuration."""
     copy(folder)
     archive(folder / "archives/toys.tgz")
-    write(folder / "config/config.yaml", study(datasets))
+    write(folder / "config/config.yaml", study(datasets, models))
     write(folder / "config/datasets.yaml", {"catalog": {"datasets": {key: dataset() for key in datasets}}})
-    models = yaml.safe_load((ROOT / "config/models.yaml").read_text())
-    models["catalog"]["features"]["chars"]["length"] = 254
-    models["catalog"]["networks"]["convnet-small"] |= {"features": 8, "hidden": [16, 16]}
-    write(folder / "config/models.yaml", models)
+    content = yaml.safe_load((ROOT / "config/models.yaml").read_text())
+    content["catalog"]["features"]["chars"]["length"] = 254
+    content["catalog"]["networks"]["convnet-small"] |= {"features": 8, "hidden": [16, 16]}
+    write(folder / "config/models.yaml", content)
     return folder
 
 
@@ -59,14 +61,14 @@ def copy(folder: Path) -> None:
     (folder / "environment.yml").write_text("name: crepe\n")
 
 
-def study(datasets: tuple[str, ...]) -> dict:
-    """A study of two models, trained for a moment."""
+def study(datasets: tuple[str, ...], models: tuple[str, ...]) -> dict:
+    """A study whose models are trained for a moment."""
     recipe = {"epochs": 2, "minibatch": 32, "epoch_minibatches": 10, "rate": 0.01, "halve_every": 3, "halvings": 10}
     recipe |= {"momentum": 0.9, "decay": 1e-5}
     return {
         "name": "tiny",
         "datasets": list(datasets),
-        "models": ["bow", "conv-small"],
+        "models": list(models),
         "seeds": [0],
         "training": dict.fromkeys(("convnet", "counts", "tfidf"), recipe),
     }

@@ -12,19 +12,22 @@ and so are its gradients. Hence each layer is run on the used columns and the fe
 them look into (`used_out * p + w - 1` in all), and nothing else: output, loss and gradients are those of the
 padded network.
 
-Rows of a minibatch are computed in groups of like length, since what a group costs is what its longest row
-costs. The first fully connected layer takes its columns in blocks, each for just the rows that reach that far;
-what the constant columns behind them add is one vector for each possible number of used columns.
+Rows of a minibatch are computed in groups of like length, since what a group costs is what its longest row costs.
+Groups have the same number of rows and lengths are rounded up to a final column, so that there are few shapes: a
+library that makes a kernel for each (oneDNN) has made them all after some minibatches. The first fully connected
+layer takes its columns in blocks, each for just the rows that reach that far; what the constant columns behind
+them add is one vector for each possible number of used columns.
 
 **The order of operations.** Adding a bias and the rectifier commute with taking a maximum, so pooling comes first,
 and they see a third of the columns. A convolution over one-hot columns is a sum of rows of a table, one for each
 (position in the kernel, symbol), and is computed so. Everything is channels-last.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,8 +36,8 @@ from crepe.batches import Batch
 from crepe.config import Network
 from crepe.errors import CrepeError
 
-GROUPS = 8
-"""Groups of a minibatch: more waste less on padding, but make each convolution smaller."""
+GROUP = 16
+"""Rows of a group: fewer waste less on padding, but make each convolution smaller."""
 
 
 class ConvNet(nn.Module):
@@ -55,6 +58,7 @@ class ConvNet(nn.Module):
         self.length = length
         self.dropout = network.dropout
         self.pools = [pool for _, pool in network.convolutions]
+        self.stride = math.prod(self.pools)
         widths = [symbols] + [network.features] * len(network.convolutions)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, outputs, (1, kernel))
@@ -79,7 +83,7 @@ class ConvNet(nn.Module):
         """
         kernels = working(self.convolutions, dtype)
         constants = _constants(kernels)
-        stacked = [self._convolve(batch, first, last, kernels, constants) for first, last in groups(batch.lengths)]
+        stacked = [self._convolve(batch, first, last, kernels, constants) for first, last in groups(len(batch))]
         (weight, bias), *others = working(self.connected, dtype)
         x = ragged_linear(stacked, constants[-1], weight, bias)
         for weight, bias in others:
@@ -90,7 +94,7 @@ class ConvNet(nn.Module):
         self, batch: Batch, first: int, last: int, kernels: Sequence[tuple[Tensor, Tensor]], constants: Sequence[Tensor]
     ) -> Tensor:
         """Rows `first` to `last` through all convolutions: [rows, used columns, features]."""
-        columns, used = self.length, min(int(batch.lengths[last - 1]), self.length)
+        columns, used = self.length, min(-(-int(batch.lengths[last - 1]) // self.stride) * self.stride, self.length)
         for number, ((weight, bias), pool) in enumerate(zip(kernels, self.pools, strict=True)):
             kernel = weight.shape[3]
             columns = (columns - kernel + 1) // pool
@@ -100,7 +104,7 @@ class ConvNet(nn.Module):
             if number == 0:
                 x = lookup(batch.padded(first, last, needed), weight)
             else:
-                x = F.conv2d(extend(x, constants[number - 1], needed), weight)
+                x = convolve(extend(x, constants[number - 1], needed), weight)
             if pool > 1:
                 x = F.max_pool2d(x, (1, pool))
             x = rectify(x + bias[:, None, None])
@@ -108,17 +112,9 @@ class ConvNet(nn.Module):
         return x.squeeze(2).transpose(1, 2)
 
 
-def groups(lengths: np.ndarray) -> list[tuple[int, int]]:
-    """First and last row (exclusive) of each group of a minibatch whose `lengths` ascend."""
-    bounds = np.linspace(0, len(lengths), min(GROUPS, len(lengths)) + 1).round().astype(int)
-    found: list[tuple[int, int]] = []
-    for first, last in pairwise(bounds.tolist()):
-        # Groups as long as each other gain nothing from being apart.
-        if found and lengths[found[-1][1] - 1] == lengths[last - 1]:
-            found[-1] = (found[-1][0], last)
-        else:
-            found.append((first, last))
-    return found
+def groups(rows: int) -> list[tuple[int, int]]:
+    """First and last row (exclusive) of each group of a minibatch."""
+    return [(first, min(first + GROUP, rows)) for first in range(0, rows, GROUP)]
 
 
 def working(layers: nn.ModuleList, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
@@ -147,6 +143,41 @@ def lookup(codes: Tensor, weight: Tensor) -> Tensor:
     bags = codes.unfold(1, kernel, 1) + torch.arange(kernel, device=codes.device) * (symbols + 1)
     sums = F.embedding_bag(bags.reshape(-1, kernel), table, mode="sum")
     return sums.view(len(codes), 1, -1, features).permute(0, 3, 1, 2)
+
+
+def convolve(x: Tensor, weight: Tensor) -> Tensor:
+    """Convolution of one-row images, channels-last, without bias.
+
+    Args:
+        x: [rows, inputs, 1, columns].
+        weight: [outputs, inputs, 1, kernel].
+    """
+    return F.conv2d(x, weight) if x.is_cuda else _Convolution.apply(x, weight)  # type: ignore[no-untyped-call]
+
+
+class _Convolution(torch.autograd.Function):
+    """`F.conv2d` with another way to the weights' gradient, which takes oneDNN twice as long as the output.
+
+    Behind each position of the kernel stands one matrix product: the output's gradient times the columns seen there.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.conv2d(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        outputs, inputs, _, kernel = weight.shape
+        columns = gradient.shape[3]
+        by_column = gradient.permute(1, 0, 2, 3).reshape(outputs, -1)
+        seen = (x[..., place : place + columns].permute(0, 2, 3, 1).reshape(-1, inputs) for place in range(kernel))
+        for_weight = torch.stack([by_column @ there for there in seen], dim=1)
+        for_x = torch.ops.aten.convolution_backward(
+            gradient, x, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, False, False]
+        )[0]
+        return for_x, for_weight.permute(0, 2, 1).unsqueeze(2)
 
 
 def extend(x: Tensor, constant: Tensor, columns: int) -> Tensor:

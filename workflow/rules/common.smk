@@ -24,6 +24,9 @@ try:
     study = crepe.config.parse(config)
 except CrepeError as error:
     raise WorkflowError(str(error)) from None
+for key in study.datasets:
+    if not study.dataset(key).sources:
+        raise WorkflowError(f"configuration: catalog.datasets.{key}.sources: names none; where is its archive?")
 
 STUDY = f"results/{study.name}"
 RUN = f"{STUDY}/runs/{{dataset}}/{{model}}/{{seed}}"
@@ -49,7 +52,7 @@ wildcard_constraints:
 def sources(module):
     """The files of the package that `module` is made of: its own and, step by step, those that it imports.
 
-    The top of the package counts only where it is named: it is there to be used from outside.
+    `crepe/__init__.py` is left out: it only offers names to users.
     """
     found, todo = set(), [f"crepe.{module}"]
     while todo:
