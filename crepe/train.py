@@ -87,6 +87,7 @@ def train(
         CrepeError: shards are missing, damaged or of another dataset or feature; a key is unknown; the loss is no
             longer a number.
     """
+    code = provenance.code()  # Of the code that runs: the files may change while it does.
     be_exact()
     keep_memory()
     place = choose_device(device)
@@ -142,7 +143,7 @@ def train(
         "epochs": run.history[-1]["epoch"],
         "minibatches": run.done,
         "complete": run.done == run.total,
-        "code": provenance.code(),
+        "code": code,
         **provenance.machine(place),
         "seconds": round(run.seconds, 1),
         "samples_per_second": round(run.done * recipe.minibatch / run.seconds, 1),
