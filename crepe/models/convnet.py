@@ -158,7 +158,8 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
 class _Convolution(torch.autograd.Function):
     """`F.conv2d` with another way to the weights' gradient, which takes oneDNN twice as long as the output.
 
-    Behind each position of the kernel stands one matrix product: the output's gradient times the columns seen there.
+    With all columns of all rows behind one another, that of a place in the kernel is one matrix product: the output's
+    gradient, filled up with zeros to the input's columns, times the input, shifted by the place.
     """
 
     @staticmethod
@@ -170,14 +171,14 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         x, weight = ctx.saved_tensors
         outputs, inputs, _, kernel = weight.shape
-        columns = gradient.shape[3]
-        by_column = gradient.permute(1, 0, 2, 3).reshape(outputs, -1)
-        seen = (x[..., place : place + columns].permute(0, 2, 3, 1).reshape(-1, inputs) for place in range(kernel))
-        for_weight = torch.stack([by_column @ there for there in seen], dim=1)
+        seen = x.permute(0, 2, 3, 1).reshape(-1, inputs)
+        filled = F.pad(gradient, (0, kernel - 1)).permute(0, 2, 3, 1).reshape(-1, outputs)
+        products = [filled[: len(seen) - place].t() @ seen[place:] for place in range(kernel)]
+        for_weight = torch.stack(products, dim=1).permute(0, 2, 1).unsqueeze(2)
         for_x = torch.ops.aten.convolution_backward(
             gradient, x, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, False, False]
         )[0]
-        return for_x, for_weight.permute(0, 2, 1).unsqueeze(2)
+        return for_x, for_weight
 
 
 def extend(x: Tensor, constant: Tensor, columns: int) -> Tensor:
@@ -200,21 +201,64 @@ def ragged_linear(stacked: Sequence[Tensor], constant: Tensor, weight: Tensor, b
     Returns:
         [all rows, outputs].
     """
-    features = len(constant)
-    used = [group.shape[1] for group in stacked]
-    columns = weight.shape[1] // features
-    # tail[:, c] is what the constant adds from column c on.
-    tail = (weight.view(-1, columns, features) @ constant).flip(1).cumsum(1).flip(1)
-    tail = F.pad(tail, (0, 1)) + bias[:, None]
-    total = torch.cat([tail[:, group.shape[1]].expand(len(group), -1) for group in stacked])
-    bounds = [0, *sorted(set(used))]
-    blocks = weight.split_with_sizes(
-        [*((b - a) * features for a, b in pairwise(bounds)), (columns - bounds[-1]) * features], dim=1
-    )
-    for (first, last), block in zip(pairwise(bounds), blocks, strict=False):
-        rows = torch.cat([group[:, first:last].flatten(1) for group in stacked if group.shape[1] >= last])
-        total = total + F.pad(F.linear(rows, block), (0, 0, len(total) - len(rows), 0))
-    return total
+    product: Tensor = _RaggedLinear.apply(constant, weight, *stacked)  # type: ignore[no-untyped-call]
+    return product + bias
+
+
+class _RaggedLinear(torch.autograd.Function):
+    """The products of `ragged_linear`, each part of the large weight and of its gradient being touched once."""
+
+    @staticmethod
+    def forward(ctx: Any, constant: Tensor, weight: Tensor, *stacked: Tensor) -> Tensor:
+        # tail[:, c] is what the constant adds from column c on.
+        tail = (weight.view(len(weight), -1, len(constant)) @ constant).flip(1).cumsum(1).flip(1)
+        tail = F.pad(tail, (0, 1))
+        total = torch.cat([tail[:, group.shape[1]].expand(len(group), -1) for group in stacked])
+        blocks = _blocks(stacked)
+        for span, rows in blocks:
+            total[-len(rows) :].addmm_(rows, weight[:, span].t())
+        ctx.save_for_backward(constant, weight, *(rows for _, rows in blocks))
+        ctx.spans, ctx.shapes = [span for span, _ in blocks], [group.shape for group in stacked]
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        constant, weight, *blocks = ctx.saved_tensors
+        for_weight = torch.zeros_like(weight)
+        for_groups = [gradient.new_empty(shape).flatten(1) for shape in ctx.shapes]
+        for span, rows in zip(ctx.spans, blocks, strict=True):
+            below = gradient[-len(rows) :]
+            for_weight[:, span] = below.t() @ rows
+            reached = [group for group in for_groups if group.shape[1] >= span.stop]
+            sizes = [len(group) for group in reached]
+            for group, part in zip(reached, (below @ weight[:, span]).split_with_sizes(sizes), strict=True):
+                group[:, span] = part
+        # The gradient of what stands in column c of the weight: that of the rows whose constant begins there or before.
+        by_group = gradient.split_with_sizes([shape[0] for shape in ctx.shapes])
+        behind = gradient.new_zeros(weight.shape[1] // len(constant), len(weight))
+        for shape, part in zip(ctx.shapes, by_group, strict=True):
+            behind[shape[1] :] += part.sum(0)
+        behind = behind.t().contiguous()
+        for_weight.view(*behind.shape, -1).addcmul_(behind[:, :, None], constant)
+        for_constant = behind.flatten() @ weight.view(behind.numel(), -1)
+        return (
+            for_constant,
+            for_weight,
+            *(group.view(shape) for group, shape in zip(for_groups, ctx.shapes, strict=True)),
+        )
+
+
+def _blocks(stacked: Sequence[Tensor]) -> list[tuple[slice, Tensor]]:
+    """The groups cut where one ends: place of the block in the weight, and the rows that reach it, [rows, size]."""
+    features = stacked[0].shape[2]
+    bounds = [0, *sorted({group.shape[1] for group in stacked})]
+    return [
+        (
+            slice(first * features, last * features),
+            torch.cat([group[:, first:last].flatten(1) for group in stacked if group.shape[1] >= last]),
+        )
+        for first, last in pairwise(bounds)
+    ]
 
 
 def _constants(kernels: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
