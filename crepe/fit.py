@@ -135,6 +135,7 @@ def fit(run: Run, folder: Path, identity: str, steps: int | None = None) -> None
                 break
     if interrupted:
         signal.raise_signal(interrupted[0])
+        raise KeyboardInterrupt  # A handler that lets the program go on must not take this for the end of the run.
     if run.done % run.epoch_minibatches:
         run.history.append(_line(run, run.recipe.rate_at(run.done // run.epoch_minibatches), tally))
 
@@ -169,7 +170,10 @@ def _state(run: Run, descent: Descent, tally: Tensor) -> dict[str, Tensor]:
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """A list that the first SIGINT or SIGTERM within the block puts its number in; a second takes its usual course."""
+    """A list that the first SIGINT or SIGTERM within the block puts its number in; a second takes its usual course.
+
+    A signal that the process ignores, as those in the background ignore SIGINT, stays ignored.
+    """
     received: list[int] = []
 
     def receive(number: int, _: FrameType | None) -> None:
@@ -180,7 +184,8 @@ def interruptible() -> Iterator[list[int]]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, receive) for number in heeded}
     try:
         yield received
     finally:

@@ -129,3 +129,17 @@ def tiny_config() -> Config:
         training=training,
         catalog=catalog,
     )
+
+
+def overlay(tiny: Tiny) -> dict[str, object]:
+    """What makes the default configuration the tiny one, for `--config`."""
+    whole, catalog = tiny.config, tiny.config.catalog
+    return {
+        "name": whole.name,
+        "training": {name: recipe.as_dict() for name, recipe in whole.training.items()},
+        "catalog": {
+            "datasets": {"tiny": catalog.datasets["tiny"].as_dict()},
+            "features": {name: catalog.features[name].as_dict() for name in ("chars", "words")},
+            "networks": {"convnet-small": catalog.networks["convnet-small"].as_dict()},
+        },
+    }

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from crepe.errors import CrepeError
 from crepe.fit import Run, fit, interruptible
 from crepe.models import build, initialize
 from crepe.shards import Manifest, read
-from tests.conftest import Tiny
+from tests.conftest import Tiny, overlay
 
 CPU = torch.device("cpu")
 
@@ -108,31 +109,35 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny: Tiny, tmp_path: Path) -> N
 
 
 def test_only_the_first_signal_is_held_back() -> None:
+    # The tests may run in the background, where SIGINT is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with interruptible() as received:
         signal.raise_signal(signal.SIGINT)
         assert received == [signal.SIGINT]
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with interruptible() as received:
+        signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+    assert received == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signalled_and_started_again(tiny: Tiny, tmp_path: Path, number: signal.Signals) -> None:
     """The command itself, stopped by a signal in the middle of an epoch: the model is the same bytes in the end."""
-    recipe = tiny.config.training["convnet"].as_dict()
-    config = {
-        "name": "tiny",
-        "training": {"convnet": {**recipe, "epochs": 2, "epoch_minibatches": 120}},
-        "catalog": {
-            "datasets": {"tiny": {**tiny.config.catalog.datasets["tiny"].as_dict()}},
-            "features": {"chars": {"length": 100}},
-            "networks": {"convnet-small": {"convolutions": [[7, 3], [3, 3]], "features": 8, "hidden": [16]}},
-        },
-    }
+    config = overlay(tiny)
+    config["training"]["convnet"] |= {"epochs": 2, "epoch_minibatches": 120}
     command = [sys.executable, "-m", "crepe", "train", "tiny", "conv-small", "--device", "cpu"]
     command += ["--config", json.dumps(config), "--shards", str(tiny.folder / "chars"), "--output"]
     subprocess.run([*command, str(tmp_path / "whole")], check=True)
     parts = tmp_path / "parts"
-    process = subprocess.Popen([*command, str(parts)], stderr=subprocess.PIPE, text=True)
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen([*command, str(parts)], stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     assert process.poll() is None
     while not (parts / "checkpoint-0000000120.safetensors").exists():
         assert process.poll() is None, "it ended before it could be stopped"

@@ -1,0 +1,46 @@
+import subprocess
+import sys
+
+import pytest
+
+from crepe import __version__
+from crepe.cli import COMMANDS, main
+
+HEAVY = {"torch", "polars", "pyarrow", "numpy", "requests", "matplotlib", "rich"}
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = f"import sys; from crepe.cli import main\ntry: main(['--help'])\nfinally: print({HEAVY} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+    for command in COMMANDS:
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"crepe {command}" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"crepe {__version__}\n"
+
+
+def test_a_fault_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["clean", "no_such_dataset"]) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("crepe clean: configuration: dataset 'no_such_dataset' is not in the catalog")
+    assert "Traceback" not in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_an_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["bake"])
+    assert ended.value.code == 2
+    assert "bake" in capsys.readouterr().err
