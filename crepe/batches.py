@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from crepe.shards import Ragged
@@ -30,12 +31,16 @@ class Batch:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def padded(self, first: int, last: int, width: int) -> Tensor:
-        """Rows `first` to `last` side by side: int64 [last - first, width], cut or filled with 0 (no symbol)."""
-        columns = torch.arange(width, device=self.values.device)
-        lengths = torch.from_numpy(self.lengths[first:last]).to(self.values.device, non_blocking=True)
-        inside = columns < lengths[:, None]
-        places = torch.where(inside, self.starts[first:last, None] + columns, 0)
+    def take(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Single integers of rows, int64, of the arguments' shape.
+
+        Args:
+            rows: int64, on the device; one more than the last stands for an empty row.
+            columns: int64, of the same shape or one that goes with it; behind a row's end there is 0, no symbol.
+        """
+        lengths = torch.from_numpy(self.lengths).to(self.values.device, non_blocking=True)
+        inside = columns < F.pad(lengths, (0, 1))[rows]
+        places = torch.where(inside, F.pad(self.starts, (0, 1))[rows] + columns, 0)
         return torch.where(inside, self._take(places), 0)
 
     def flat(self) -> tuple[Tensor, Tensor]:

@@ -145,8 +145,8 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
 def operations(network: ConvNet, lengths: np.ndarray) -> float:
     """Floating point operations of a forward pass that a text takes on average, if only its own columns are computed.
 
-    Multiplications and additions of convolutions and fully connected layers; the first convolution, a look-up, is not
-    counted, nor what is once a minibatch.
+    Multiplications and additions of convolutions and fully connected layers. Look-ups, such as the first convolution
+    over one-hot columns, are not counted, nor is what is once a minibatch.
 
     Args:
         network: the layers.
@@ -157,7 +157,8 @@ def operations(network: ConvNet, lengths: np.ndarray) -> float:
     for number, (weight, pool) in enumerate(zip(kernels, network.pools, strict=True)):
         columns = (columns - weight.shape[3] + 1) // pool
         used = np.minimum(-(-used // pool), columns)
-        total += weight.numel() * pool * float(used.mean()) if number else 0.0
+        if number > 0 or network.embedding is not None:
+            total += weight.numel() * pool * float(used.mean())
     first, *others = (weight.numel() for weight, _ in working(network.connected, torch.float32))
     return 2 * (total + first * float(used.mean()) / columns + sum(others))
 

@@ -122,6 +122,8 @@ class Network(Section):
     """(kernel width, pool width) of each convolution."""
     features: int = 0
     """Output features of each convolution."""
+    embedding: int = 0
+    """Numbers in the learnt vector of each symbol that a ConvNet reads; 0 for one-hot columns."""
     hidden: tuple[int, ...] = ()
     """Units of the fully connected layers before the last."""
     dropout: float = 0.0

@@ -15,12 +15,12 @@ def split_of(texts: list[list[int]]) -> Split:
 
 
 @given(ROWS, st.integers(1, 15))
-def test_padded_rows_are_cut_or_filled_with_zeros(texts: list[list[int]], width: int) -> None:
+def test_behind_a_text_and_in_the_row_behind_the_last_there_is_no_symbol(texts: list[list[int]], width: int) -> None:
     batch = split_of(texts).batch(np.arange(len(texts)))
     assert (np.diff(batch.lengths) >= 0).all()
-    found = batch.padded(0, len(batch), width).tolist()
+    found = batch.take(torch.arange(len(batch) + 1)[:, None], torch.arange(width)).tolist()
     expected = [(texts[label] + [0] * width)[:width] for label in batch.labels]
-    assert found == expected
+    assert found == [*expected, [0] * width]
 
 
 @given(ROWS)

@@ -1,33 +1,35 @@
 """The paper's ConvNets (section 2.3, tables 1 and 2), computed at the cost of the text instead of the padding.
 
-**The function.** A text is a matrix with one column a character, padded with all-zero columns to a fixed length
-(1014). Layers are convolution, rectifier and, for some, max-pooling; the outcome is read column by column
+**The function.** A text is a matrix with one column a character or word, padded with all-zero columns to a fixed
+length (1014). Layers are convolution, rectifier and, for some, max-pooling; the outcome is read column by column
 ("time-major") into fully connected layers with dropout.
 
 **The trick.** Behind the end of a text every column is the same, and stays the same through the layers: if the
 columns of a layer's input are constant from column `used` on, a convolution of kernel width w and a pooling of
-width p make output columns constant from column ceil(used / p) on. The constant follows from the layer's
-parameters and the previous constant alone; it is computed once a step, by autograd's eyes like everything else,
-and so are its gradients. Hence each layer is run on the used columns and the few constant ones that the last of
-them look into (`used_out * p + w - 1` in all), and nothing else: output, loss and gradients are those of the
-padded network.
+width p make output columns constant from column ceil(used / p) on. So each layer is run on the used columns and the
+few constant ones that the last of them look into, and nothing else. The constant itself is what the layers make of a
+text without a single character: one such text goes along with every minibatch, and wherever a column is missing, its
+column is put. Autograd sees nothing but a network that reads one column many times; output, loss and gradients are
+those of the padded network.
 
-Rows of a minibatch are computed in groups of like length, since what a group costs is what its longest row costs.
-Groups have the same number of rows and lengths are rounded up to a final column, so that there are few shapes: a
-library that makes a kernel for each (oneDNN) has made them all after some minibatches. The first fully connected
-layer takes its columns in blocks, each for just the rows that reach that far; what the constant columns behind
-them add is one vector for each possible number of used columns.
+**Packed columns.** All texts of a minibatch stand behind one another in one matrix [total columns, features]: no row
+pays for the length of another. Convolution runs over the whole of it, heedless of where one text ends; the columns
+that look into two texts are spare, and dropped when columns are moved to where the next layer needs them. So a
+layer is a few large matrix products, which every device is best at and which ask for no particular shape.
 
 **The order of operations.** Adding a bias and the rectifier commute with taking a maximum, so pooling comes first,
 and they see a third of the columns. A convolution over one-hot columns is a sum of rows of a table, one for each
-(position in the kernel, symbol), and is computed so. Everything is channels-last.
+(position in the kernel, symbol), and is computed so. The first fully connected layer takes its columns in blocks, each
+for just the rows that reach that far; what the constant columns behind them add is one vector for each possible
+number of used columns.
 """
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,15 +39,19 @@ from crepe.config import Network
 from crepe.errors import CrepeError
 
 GROUP = 16
-"""Rows of a group: fewer waste less on padding, but make each convolution smaller."""
+"""Rows that the first fully connected layer takes as if they were of one length."""
+
+QUANTUM = {"cpu": 1}
+"""Totals of packed columns are multiples of this, 512 where nothing is said: GPU libraries plan each new shape."""
 
 
 class ConvNet(nn.Module):
-    """A character-level ConvNet.
+    """A ConvNet over characters or words.
 
     Args:
         network: the layers.
-        symbols: largest index in a text; index i is the one-hot column i - 1, index 0 the all-zero column.
+        symbols: largest index in a text; index i is the one-hot column i - 1 or row i of the embedding table, index
+            0 the all-zero column.
         length: columns of the padded text.
         classes: outputs.
 
@@ -58,8 +64,8 @@ class ConvNet(nn.Module):
         self.length = length
         self.dropout = network.dropout
         self.pools = [pool for _, pool in network.convolutions]
-        self.stride = math.prod(self.pools)
-        widths = [symbols] + [network.features] * len(network.convolutions)
+        self.embedding = nn.Parameter(torch.empty(symbols + 1, network.embedding)) if network.embedding else None
+        widths = [network.embedding or symbols] + [network.features] * len(network.convolutions)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, outputs, (1, kernel))
             for (inputs, outputs), (kernel, _) in zip(pairwise(widths), network.convolutions, strict=True)
@@ -81,35 +87,88 @@ class ConvNet(nn.Module):
             batch: the rows.
             dtype: what is computed in; the parameters keep theirs, and their gradients too.
         """
-        kernels = working(self.convolutions, dtype)
-        constants = _constants(kernels)
-        stacked = [self._convolve(batch, first, last, kernels, constants) for first, last in groups(len(batch))]
+        *stacked, empty = self._convolve(batch, dtype)
         (weight, bias), *others = working(self.connected, dtype)
-        x = ragged_linear(stacked, constants[-1], weight, bias)
+        x = ragged_linear(stacked, empty[0, 0], weight, bias)
         for weight, bias in others:
             x = F.linear(F.dropout(rectify(x), self.dropout, self.training), weight, bias)
         return x
 
-    def _convolve(
-        self, batch: Batch, first: int, last: int, kernels: Sequence[tuple[Tensor, Tensor]], constants: Sequence[Tensor]
-    ) -> Tensor:
-        """Rows `first` to `last` through all convolutions: [rows, used columns, features]."""
-        columns, used = self.length, min(-(-int(batch.lengths[last - 1]) // self.stride) * self.stride, self.length)
-        for number, ((weight, bias), pool) in enumerate(zip(kernels, self.pools, strict=True)):
+    def _convolve(self, batch: Batch, dtype: torch.dtype) -> list[Tensor]:
+        """The last convolution's output by groups of rows, [rows, used columns, features] each.
+
+        The last group is the empty text alone, with the one column that stands for all behind the others' ends.
+        """
+        device = batch.labels.device
+        quantum = QUANTUM.get(device.type, 512)
+        columns, used = self.length, np.append(np.minimum(batch.lengths, self.length), 0)
+        kernels = working(self.convolutions, dtype)
+        packed: Packed | None = None
+        for (weight, bias), pool in zip(kernels, self.pools, strict=True):
             kernel = weight.shape[3]
             columns = (columns - kernel + 1) // pool
-            # A text of no byte at all still takes one column, so that no tensor is empty.
-            after = max(1, min(-(-used // pool), columns))
-            needed = after * pool + kernel - 1
-            if number == 0:
-                x = lookup(batch.padded(first, last, needed), weight)
+            # Even the empty text keeps a column: the constant.
+            used = np.clip(-(-used // pool), 1, columns)
+            # Whole windows, so that pooling does not straddle two texts, and room for what the last column looks into.
+            widths = (used + -(-(kernel - 1) // pool)) * pool
+            widths[-1] += -widths.sum() % (quantum * pool)
+            needed = Layout(widths, device)
+            if packed is not None:
+                x = convolve(move(packed, needed), weight)
+            elif self.embedding is not None:
+                x = convolve(self._embed(batch.take(needed.rows, needed.columns), dtype), weight)
             else:
-                x = convolve(extend(x, constants[number - 1], needed), weight)
-            if pool > 1:
-                x = F.max_pool2d(x, (1, pool))
-            x = rectify(x + bias[:, None, None])
-            used = after
-        return x.squeeze(2).transpose(1, 2)
+                x = lookup(batch.take(needed.rows, needed.columns), weight)
+            packed = Packed(rectify(max_pool(x, pool) + bias), Layout(widths // pool, device), used)
+        # Rows are sorted by length: the last of a group is its longest.
+        shapes = [(last - first, int(used[last - 1])) for first, last in groups(len(batch))] + [(1, 1)]
+        grouped = Layout(np.concatenate([np.full(rows, width) for rows, width in shapes]), device)
+        assert packed is not None, "there is a convolution"
+        parts = move(packed, grouped).split_with_sizes([rows * width for rows, width in shapes])
+        return [part.view(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]
+
+    def _embed(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
+        """Vectors of symbols, zero for symbol 0: [..., embedding]."""
+        assert self.embedding is not None
+        return F.embedding(codes, self.embedding).to(dtype) * (codes > 0).unsqueeze(-1)
+
+
+class Layout:
+    """Where the columns of each row stand when all rows stand behind one another.
+
+    Args:
+        widths: int64 [rows], columns of each row, 1 or more.
+        device: of the tensors.
+    """
+
+    def __init__(self, widths: np.ndarray, device: torch.device) -> None:
+        self.widths = widths
+        self.begins = np.cumsum(widths) - widths
+        total = int(widths.sum())
+        self.starts = torch.from_numpy(self.begins).to(device, non_blocking=True)
+        """int64 [rows], place of each row's first column."""
+        each = torch.from_numpy(widths).to(device, non_blocking=True)
+        self.rows = torch.repeat_interleave(torch.arange(len(widths), device=device), each, output_size=total)
+        """int64 [total], row of each place."""
+        self.columns = torch.arange(total, device=device) - self.starts[self.rows]
+        """int64 [total], column within its row of each place."""
+
+    def find(self, rows: Tensor, columns: Tensor, used: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Places of columns, and whether they are among the first `used` of their row; the others have place 0."""
+        limits = torch.from_numpy(used).to(rows.device, non_blocking=True)
+        inside = columns < limits[rows]
+        return torch.where(inside, self.starts[rows] + columns, 0), inside
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The columns of a minibatch between two layers. The last row is the empty text."""
+
+    values: Tensor
+    """[columns, features]; at the end spare columns of the layout may be lacking."""
+    layout: Layout
+    used: np.ndarray
+    """int64 [rows], how many of a row's columns are its own; for those behind, the empty text's first stands."""
 
 
 def groups(rows: int) -> list[tuple[int, int]]:
@@ -131,62 +190,99 @@ def lookup(codes: Tensor, weight: Tensor) -> Tensor:
     """Convolution over one-hot columns without making them.
 
     Args:
-        codes: int64 [rows, columns], 0 for the all-zero column.
+        codes: int64 [columns], 0 for the all-zero column.
         weight: [features, symbols, 1, kernel].
 
     Returns:
-        [rows, features, 1, columns - kernel + 1], channels-last.
+        [columns - kernel + 1, features].
     """
     features, symbols, _, kernel = weight.shape
     # Row k * (symbols + 1) + i is what symbol i at position k of the kernel adds; symbol 0 adds nothing.
     table = F.pad(weight.squeeze(2).permute(2, 1, 0), (0, 0, 1, 0)).reshape(-1, features)
-    bags = codes.unfold(1, kernel, 1) + torch.arange(kernel, device=codes.device) * (symbols + 1)
-    sums = F.embedding_bag(bags.reshape(-1, kernel), table, mode="sum")
-    return sums.view(len(codes), 1, -1, features).permute(0, 3, 1, 2)
+    bags = codes.unfold(0, kernel, 1) + torch.arange(kernel, device=codes.device) * (symbols + 1)
+    return F.embedding_bag(bags, table, mode="sum")
 
 
 def convolve(x: Tensor, weight: Tensor) -> Tensor:
-    """Convolution of one-row images, channels-last, without bias.
+    """Convolution over packed columns, without bias.
 
     Args:
-        x: [rows, inputs, 1, columns].
+        x: [columns, inputs].
         weight: [outputs, inputs, 1, kernel].
+
+    Returns:
+        [columns - kernel + 1, outputs].
     """
-    return F.conv2d(x, weight) if x.is_cuda else _Convolution.apply(x, weight)  # type: ignore[no-untyped-call]
+    if x.device.type == "cpu":
+        y: Tensor = _Convolution.apply(x, weight)  # type: ignore[no-untyped-call]
+        return y
+    return _packed(F.conv2d(_image(x), weight))
 
 
 class _Convolution(torch.autograd.Function):
-    """`F.conv2d` with another way to the weights' gradient, which takes oneDNN twice as long as the output.
-
-    With all columns of all rows behind one another, that of a place in the kernel is one matrix product: the output's
-    gradient, filled up with zeros to the input's columns, times the input, shifted by the place.
-    """
+    """A matrix product for each place in the kernel: faster here than oneDNN's convolution and its gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return F.conv2d(x, weight)
+        first, *others = weight.squeeze(2).permute(2, 1, 0)
+        columns = len(x) - len(others)
+        y = x[:columns] @ first
+        for place, other in enumerate(others, 1):
+            y.addmm_(x[place : place + columns], other)
+        return y
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        outputs, inputs, _, kernel = weight.shape
-        seen = x.permute(0, 2, 3, 1).reshape(-1, inputs)
-        filled = F.pad(gradient, (0, kernel - 1)).permute(0, 2, 3, 1).reshape(-1, outputs)
-        products = [filled[: len(seen) - place].t() @ seen[place:] for place in range(kernel)]
-        for_weight = torch.stack(products, dim=1).permute(0, 2, 1).unsqueeze(2)
-        for_x = torch.ops.aten.convolution_backward(
-            gradient, x, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, False, False]
-        )[0]
+        for_x, for_weight = torch.empty_like(x), torch.empty_like(weight)
+        for_x[len(gradient) :] = 0
+        for place, matrix in enumerate(weight.squeeze(2).permute(2, 0, 1)):
+            seen = slice(place, place + len(gradient))
+            torch.addmm(for_x[seen], gradient, matrix, beta=float(place > 0), out=for_x[seen])
+            for_weight[:, :, 0, place] = gradient.t() @ x[seen]
         return for_x, for_weight
 
 
-def extend(x: Tensor, constant: Tensor, columns: int) -> Tensor:
-    """`x` [rows, features, 1, used] cut to `columns`, or continued to them by its `constant` [features]."""
-    missing = columns - x.shape[3]
-    if missing <= 0:
-        return x[..., :columns]
-    return torch.cat([x, constant[:, None, None].expand(len(x), -1, 1, missing)], dim=3)
+def max_pool(x: Tensor, pool: int) -> Tensor:
+    """The maximum of each `pool` columns: [columns, features] to [columns // pool, features]."""
+    return _packed(F.max_pool2d(_image(x), (1, pool))) if pool > 1 else x
+
+
+def _image(x: Tensor) -> Tensor:
+    """Packed columns as an image of one row, channels-last: [1, features, 1, columns]."""
+    return x.view(1, 1, *x.shape).permute(0, 3, 1, 2)
+
+
+def _packed(image: Tensor) -> Tensor:
+    """The other way round."""
+    return image.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def move(packed: Packed, target: Layout) -> Tensor:
+    """Columns of each row to where `target` wants them: [all columns of `target`, features]."""
+    return _Move.apply(packed.values, packed.layout, packed.used, target)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _Move(torch.autograd.Function):
+    """Both ways by picking rows of a matrix: fast, and in a fixed order on every device."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, source: Layout, used: np.ndarray, target: Layout) -> Tensor:
+        places, inside = source.find(target.rows, target.columns, used)
+        ctx.source, ctx.used, ctx.target, ctx.length = source, used, target, len(values)
+        ctx.save_for_backward(inside)
+        return values[torch.where(inside, places, source.starts[-1])]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        source, target, length = ctx.source, ctx.target, ctx.length
+        (inside,) = ctx.saved_tensors
+        moved = np.minimum(ctx.used, target.widths)
+        places, kept = target.find(source.rows[:length], source.columns[:length], moved)
+        for_values = gradient[places].masked_fill_(~kept[:, None], 0)
+        for_values[int(source.begins[-1])] += (~inside).to(gradient.dtype) @ gradient
+        return for_values, None, None, None
 
 
 def ragged_linear(stacked: Sequence[Tensor], constant: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -224,7 +320,8 @@ class _RaggedLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
         constant, weight, *blocks = ctx.saved_tensors
-        for_weight = torch.zeros_like(weight)
+        for_weight = torch.empty_like(weight)
+        for_weight[:, ctx.spans[-1].stop :] = 0
         for_groups = [gradient.new_empty(shape).flatten(1) for shape in ctx.shapes]
         for span, rows in zip(ctx.spans, blocks, strict=True):
             below = gradient[-len(rows) :]
@@ -259,12 +356,3 @@ def _blocks(stacked: Sequence[Tensor]) -> list[tuple[slice, Tensor]]:
         )
         for first, last in pairwise(bounds)
     ]
-
-
-def _constants(kernels: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    """What each layer's columns are far behind the end of a text: [features] each."""
-    constants: list[Tensor] = []
-    for weight, bias in kernels:
-        before = weight.sum((2, 3)) @ constants[-1] if constants else torch.zeros_like(bias)
-        constants.append(rectify(before + bias))
-    return constants

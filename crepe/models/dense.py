@@ -21,9 +21,12 @@ def dense(network: ConvNet, batch: Batch, dtype: torch.dtype, channels_last: boo
         float [rows, classes], as `network(batch, dtype)`.
     """
     kernels = working(network.convolutions, dtype)
-    symbols = kernels[0][0].shape[1]
-    codes = batch.padded(0, len(batch), network.length)
-    x = F.one_hot(codes, symbols + 1)[:, :, 1:].to(dtype).transpose(1, 2)
+    device = batch.labels.device
+    codes = batch.take(torch.arange(len(batch), device=device)[:, None], torch.arange(network.length, device=device))
+    if network.embedding is None:
+        x = F.one_hot(codes, kernels[0][0].shape[1] + 1)[:, :, 1:].to(dtype).transpose(1, 2)
+    else:
+        x = (F.embedding(codes, network.embedding).to(dtype) * (codes > 0).unsqueeze(-1)).transpose(1, 2)
     if channels_last:
         x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
     for (weight, bias), pool in zip(kernels, network.pools, strict=True):

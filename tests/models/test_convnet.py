@@ -11,18 +11,19 @@ from crepe.batches import Split
 from crepe.config import Network
 from crepe.errors import CrepeError
 from crepe.models import initialize
-from crepe.models.convnet import GROUP, ConvNet, groups, lookup
+from crepe.models.convnet import GROUP, QUANTUM, ConvNet, convolve, groups, lookup
 from crepe.models.dense import dense
 from crepe.shards import ragged
 
 PAPER = ((7, 3), (7, 3), (3, 1), (3, 1), (3, 1), (3, 3))
 
 
-def make(convolutions=PAPER, length=1014, features=4, dropout=0.0, deviation=0.2) -> ConvNet:
+def make(convolutions=PAPER, length=1014, features=4, dropout=0.0, deviation=0.2, embedding=0) -> ConvNet:
     network = Network(
         kind="convnet",
         convolutions=convolutions,
         features=features,
+        embedding=embedding,
         hidden=(10, 7),
         dropout=dropout,
         deviation=deviation,
@@ -61,14 +62,20 @@ def compare(network: ConvNet, batch) -> None:
     lengths=st.lists(st.integers(0, 2000), min_size=1, max_size=12),
     seed=st.integers(0, 1000),
     layers=st.sampled_from([PAPER, ((3, 1),), ((1, 1), (5, 4)), ((7, 3), (2, 1), (3, 2))]),
+    embedding=st.sampled_from([0, 6]),
 )
-def test_exact_in_double_precision(lengths: list[int], seed: int, layers) -> None:
-    compare(make(layers).double(), batch_of(lengths, seed))
+def test_exact_in_double_precision(lengths: list[int], seed: int, layers, embedding: int) -> None:
+    compare(make(layers, embedding=embedding).double(), batch_of(lengths, seed))
 
 
 @pytest.mark.parametrize("lengths", [[0], [1], [1013], [1014], [1500], [0, 0, 0], [0, 1, 26, 27, 28, 1013, 1014, 1015]])
 def test_exact_at_the_edges(lengths: list[int]) -> None:
     compare(make().double(), batch_of(lengths))
+
+
+def test_exact_with_totals_rounded_up_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(QUANTUM, "cpu", 512)
+    compare(make().double(), batch_of([3, 200, 1014]))
 
 
 @settings(max_examples=10, deadline=None)
@@ -123,10 +130,18 @@ def test_a_short_training_follows_the_same_curve() -> None:
 
 def test_lookup_is_a_convolution_over_one_hot_columns() -> None:
     generator = torch.Generator().manual_seed(0)
-    codes = torch.randint(0, 6, (4, 20), generator=generator)
+    codes = torch.randint(0, 6, (20,), generator=generator)
     weight = torch.randn(8, 5, 1, 3, generator=generator, dtype=torch.float64)
-    one_hot = F.one_hot(codes, 6)[:, :, 1:].double().transpose(1, 2).unsqueeze(2)
-    torch.testing.assert_close(lookup(codes, weight), F.conv2d(one_hot, weight))
+    one_hot = F.one_hot(codes, 6)[:, 1:].double()
+    torch.testing.assert_close(lookup(codes, weight), F.conv1d(one_hot.t(), weight.squeeze(2)).t())
+
+
+def test_convolution_is_that_of_torch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(20, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(8, 4, 1, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(convolve(x, weight), F.conv1d(x.t(), weight.squeeze(2)).t())
+    assert torch.autograd.gradcheck(convolve, (x, weight))
 
 
 @given(st.integers(1, 300))
