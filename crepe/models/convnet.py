@@ -225,7 +225,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        first, *others = weight.squeeze(2).permute(2, 1, 0)
+        first, *others = weight.squeeze(2).permute(2, 1, 0).unbind()
         columns = len(x) - len(others)
         y = x[:columns] @ first
         for place, other in enumerate(others, 1):
