@@ -5,6 +5,7 @@ device for them would make it wait in every step.
 """
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +71,12 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def part(self, rows: np.ndarray) -> "Split":
+        """The split of only these rows."""
+        part = copy(self)
+        part.labels, part.lengths, part._starts = self.labels[rows], self.lengths[rows], self._starts[rows]
+        return part
 
     def batch(self, rows: np.ndarray) -> Batch:
         """The minibatch of `rows` (indices, in any order and number), sorted by length."""

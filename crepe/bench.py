@@ -30,7 +30,7 @@ from crepe.batches import Batch, Sampler, Split
 from crepe.config import load
 from crepe.device import choose_device, choose_precision, describe, keep_memory
 from crepe.errors import CrepeError
-from crepe.models import build, initialize
+from crepe.models import Inputs, build, initialize
 from crepe.models.convnet import ConvNet, working
 from crepe.models.dense import dense
 from crepe.optimizer import Descent
@@ -85,7 +85,8 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
         raise CrepeError(f"--model {key}: needs to be a ConvNet on {manifest.feature}, which {folder} holds")
     if rounds < 1:
         raise CrepeError("--rounds must be 1 or more")
-    network = build(settings, manifest.symbols, feature.length, len(manifest.classes))
+    inputs = Inputs(symbols=manifest.symbols, length=feature.length, classes=len(manifest.classes))
+    network = build(settings, inputs)
     assert isinstance(network, ConvNet)
     initialize(network, settings.deviation, 0)
     network.to(place)

@@ -16,6 +16,7 @@ COMMANDS = {
     "clean": "turn an archive's CSV files into Parquet",
     "encode": "turn clean text into shards of integers",
     "train": "train a model on shards",
+    "tune": "compare settings of a recipe on rows held out from the train set",
     "evaluate": "test a trained model on every test row",
     "table": "set a study's results beside the paper's table 4",
     "report": "write a study's report, one HTML page",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from crepe import features
 from crepe.errors import CrepeError
 from crepe.sections import Section, one_of, positive
 
@@ -96,18 +97,16 @@ class Feature(Section):
     """How text becomes a ragged sequence of integers."""
 
     kind: str
-    """`characters` or `words`."""
+    """A module of `crepe.features`."""
     alphabet: str | None = None
     """Of characters: a key of `crepe.alphabet.ALPHABETS`."""
     length: int | None = None
-    """Of characters: the columns of a text, as the paper's 1014."""
+    """The columns of a text, as the paper's 1014; None leaves it whole."""
     vocabulary: int | None = None
     """Of words: how many of the most frequent words of the train rows are kept."""
 
     def __post_init__(self) -> None:
-        needs = {"characters": ("alphabet", "length"), "words": ("vocabulary",)}
-        one_of(self, "kind", tuple(needs))
-        for name in needs[self.kind]:
+        for name in features.kind(self.kind).NEEDS:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is missing")
 
@@ -117,7 +116,7 @@ class Network(Section):
     """A network of `crepe.models`; keys that a kind does not use stay out."""
 
     kind: str
-    """`convnet` or `linear`."""
+    """A module of `crepe.models`."""
     convolutions: tuple[tuple[int, int], ...] = ()
     """(kernel width, pool width) of each convolution."""
     features: int = 0
@@ -131,7 +130,9 @@ class Network(Section):
     """Standard deviation of the normal distribution that every parameter starts from."""
 
     def __post_init__(self) -> None:
-        one_of(self, "kind", ("convnet", "linear"))
+        # Only looked for: importing it takes torch.
+        if not self.kind.isidentifier() or not (Path(__file__).parent / "models" / f"{self.kind}.py").is_file():
+            raise ValueError(f"kind is {self.kind!r}, and there is no crepe/models/{self.kind}.py")
         if self.kind == "convnet":
             positive(self, "features", "deviation")
             if not self.convolutions or min(min(pair) for pair in self.convolutions) < 1:
@@ -182,10 +183,13 @@ class Model(Section):
     network: str
     training: str
     weights: str = "random"
-    """Of a linear network: `counts` or `tfidf`. Of the others: `random`."""
+    """What a bag's symbols count, `counts` or `tfidf`; `random` for networks that learn all of it."""
+    speed: int = 1000
+    """Samples that a small GPU trains in a second, for the time limits of a scheduler."""
 
     def __post_init__(self) -> None:
         one_of(self, "weights", ("random", "counts", "tfidf"))
+        positive(self, "speed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,10 +248,6 @@ class Config(Section):
                         f"catalog.models.{key}.{field}: {getattr(model, field)!r} is not defined; "
                         f"known: {', '.join(known)}"
                     )
-            linear = self.catalog.networks[model.network].kind == "linear"
-            if linear == (model.weights == "random"):
-                known_weights = "counts or tfidf" if linear else "random"
-                raise ValueError(f"catalog.models.{key}.weights: {model.network} takes {known_weights}")
 
     def dataset(self, key: str) -> Dataset:
         """The dataset `key` of the catalog.

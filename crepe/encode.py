@@ -5,19 +5,16 @@ and written last: a folder that has one is whole.
 """
 
 import argparse
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from hashlib import sha256
-from io import BytesIO
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from crepe import alphabet, config, shards, words
+from crepe import config, features, shards
 from crepe.config import Feature
 from crepe.errors import CrepeError
+from crepe.features import Coder
 from crepe.files import digest, read_json, replacing
 from crepe.progress import Meter, meter
 from crepe.shards import Manifest, Ragged
@@ -64,7 +61,7 @@ def encode(key: str, name: str, feature: Feature, clean: Path, output: Path) -> 
         CrepeError: the clean files are missing, damaged or another dataset's, or the folder cannot be written.
     """
     facts = _facts(key, clean)
-    coder = {"characters": _characters, "words": _words}[feature.kind](feature, clean / "train.parquet")
+    coder: Coder = features.kind(feature.kind).coder(feature, clean / "train.parquet")
     manifest = Manifest(
         dataset=key,
         feature=name,
@@ -95,65 +92,11 @@ def encode(key: str, name: str, feature: Feature, clean: Path, output: Path) -> 
     return manifest
 
 
-@dataclass(frozen=True, slots=True)
-class _Coder:
-    """How the texts of some rows become integers."""
-
-    dtype: str
-    symbols: int
-    column: pl.Expr
-    """What polars makes of a row ..."""
-    codes: Callable[[pl.Series], tuple[np.ndarray, np.ndarray]]
-    """... and what becomes of a batch of it: values and offsets."""
-    source: str
-    vocabulary: bytes = b""
-    """Content of vocabulary.parquet."""
-
-
-def _characters(feature: Feature, train: Path) -> _Coder:
-    assert feature.alphabet is not None
-    assert feature.length is not None
-    name, length = feature.alphabet, feature.length
-
-    def codes(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-        array = texts.reverse().to_arrow()
-        _, ends, content = array.buffers()
-        offsets = np.frombuffer(ends, np.int64, len(array) + 1)
-        return alphabet.encode(content.to_pybytes() if content else b"", offsets, name, length)
-
-    texts = pl.concat_str(*reversed(_fields(train)), separator=" ")
-    return _Coder("uint8", len(alphabet.characters(name)), texts, codes, alphabet.digest(name))
-
-
-def _words(feature: Feature, train: Path) -> _Coder:
-    assert feature.vocabulary is not None
-    fields = _fields(train)
-    vocabulary = words.vocabulary(pl.scan_parquet(train, glob=False), fields, feature.vocabulary)
-    if vocabulary.is_empty():
-        raise CrepeError(f"{train}: has no words, only punctuation and the like; take a feature of characters")
-    content = BytesIO()
-    vocabulary.write_parquet(content, compression="zstd", statistics=False)
-    index = pl.element().cast(pl.Enum(vocabulary["word"]), strict=False).to_physical().cast(pl.Int32) + 1
-
-    def codes(lists: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-        array = lists.to_arrow()
-        offsets = array.offsets.to_numpy()  # Of a batch that may be a slice of a longer one.
-        return shards.trim(array.values.to_numpy()[offsets[0] : offsets[-1]], offsets - offsets[0])
-
-    lists = words.tokens(fields).list.eval(index.fill_null(0))
-    return _Coder("int32", len(vocabulary), lists, codes, sha256(content.getvalue()).hexdigest(), content.getvalue())
-
-
-def _parts(rows: pl.LazyFrame, coder: _Coder, done: Meter) -> Iterator[Ragged]:
+def _parts(rows: pl.LazyFrame, coder: Coder, done: Meter) -> Iterator[Ragged]:
     texts = rows.select("label", codes=coder.column)
     for batch in texts.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming"):
         yield Ragged(*coder.codes(batch["codes"]), batch["label"].to_numpy())
         done.advance(len(batch))
-
-
-def _fields(path: Path) -> list[str]:
-    """Names of the columns of text, in order."""
-    return list(pl.read_parquet_schema(path))[1:]
 
 
 def _facts(key: str, clean: Path) -> dict[str, Any]:

@@ -6,21 +6,18 @@
 """
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from crepe import saved, words
-from crepe.alphabet import quantize
+from crepe import features, saved
 from crepe.batches import Split
-from crepe.config import Feature
 from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision
+from crepe.features import Reader, Text
 from crepe.scores import predict
 from crepe.shards import ragged
-
-Text = str | Sequence[str]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,14 +36,11 @@ def main(options: argparse.Namespace) -> None:
 
 
 class Classifier:
-    """A trained model that takes texts.
-
-    A text is a string, or the fields of a row in the dataset's order.
-    """
+    """A trained model that takes texts."""
 
     def __init__(self, model: saved.Saved, device: torch.device, dtype: torch.dtype) -> None:
         self._model, self._device, self._dtype = model, device, dtype
-        self._indices = {word: index for index, word in enumerate(model.words or (), start=1)}
+        self._read: Reader = features.kind(model.feature.kind).reader(model.feature, model.vocabulary)
 
     @property
     def classes(self) -> list[str]:
@@ -59,18 +53,11 @@ class Classifier:
 
     def probabilities(self, texts: Iterable[Text]) -> np.ndarray:
         """float32 [texts, classes]."""
-        rows = [self._encode(text, self._model.feature) for text in texts]
+        rows = [self._read(text) for text in texts]
         if not rows:
             return np.empty((0, len(self.classes)), np.float32)
         split = Split(ragged(rows, dtype="int32"), self._device)
         return predict(self._model.network, split, self._dtype).probabilities
-
-    def _encode(self, text: Text, feature: Feature) -> np.ndarray:
-        if feature.kind == "words":
-            return words.quantize(text, self._indices)
-        assert feature.alphabet is not None, "characters have an alphabet"
-        assert feature.length is not None, "characters have a length"
-        return quantize(text, feature.alphabet, feature.length)
 
 
 def load(path: Path | str, device: str = "auto") -> Classifier:

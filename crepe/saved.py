@@ -14,10 +14,10 @@ from torch import nn
 from crepe.config import Feature, Network
 from crepe.errors import CrepeError
 from crepe.files import replacing
-from crepe.models import build
+from crepe.models import Inputs, build
 
 FILE = "model.safetensors"
-_WORDS = "vocabulary"
+_VOCABULARY = "vocabulary"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,15 +30,15 @@ class Saved:
     symbols: int
     """Largest index in a text."""
     classes: list[str]
-    words: list[str] | None = None
-    """The vocabulary, word i having index i + 1; None for characters."""
+    vocabulary: list[str] | None = None
+    """What the indices mean, line i being of index i + 1; None for characters."""
 
 
 def save(path: Path | str, model: Saved) -> None:
     """Write a model, whole or not at all; the same model gives the same bytes."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
-    if model.words is not None:
-        tensors[_WORDS] = torch.from_numpy(np.frombuffer("\n".join(model.words).encode(), np.uint8).copy())
+    if model.vocabulary is not None:
+        tensors[_VOCABULARY] = torch.from_numpy(np.frombuffer("\n".join(model.vocabulary).encode(), np.uint8).copy())
     metadata = {
         "feature": model.feature.as_dict(),
         "network": model.settings.as_dict(),
@@ -66,11 +66,12 @@ def load(path: Path | str, device: torch.device) -> Saved:
         with safe_open(path, framework="pt") as file:
             about: dict[str, Any] = json.loads((file.metadata() or {})["crepe"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        words = tensors.pop(_WORDS, None)
+        vocabulary = tensors.pop(_VOCABULARY, None)
         settings = Network.parse(about["network"], "network")
         feature = Feature.parse(about["feature"], "feature")
         idf = tensors["idf"][1:] if "idf" in tensors else None
-        network = build(settings, about["symbols"], feature.length, len(about["classes"]), idf)
+        inputs = Inputs(symbols=about["symbols"], length=feature.length, classes=len(about["classes"]), idf=idf)
+        network = build(settings, inputs)
         network.load_state_dict(tensors)
     except FileNotFoundError:
         raise CrepeError(f"{path}: is not there; `crepe train` makes it") from None
@@ -82,5 +83,5 @@ def load(path: Path | str, device: torch.device) -> Saved:
         settings=settings,
         symbols=about["symbols"],
         classes=about["classes"],
-        words=None if words is None else words.numpy().tobytes().decode().split("\n"),
+        vocabulary=None if vocabulary is None else vocabulary.numpy().tobytes().decode().split("\n"),
     )

@@ -11,10 +11,7 @@ import csv
 import hashlib
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from crepe import __version__, checkpoints, provenance, saved, shards
 from crepe.batches import Split
@@ -23,7 +20,7 @@ from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision, 
 from crepe.errors import CrepeError
 from crepe.files import digest, write_json, write_text
 from crepe.fit import HISTORY, Run, fit
-from crepe.models import build, initialize
+from crepe.prepare import prepare
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,27 +89,13 @@ def train(
     keep_memory()
     place = choose_device(device)
     precision = choose_precision(place, precision)
-    about = config.dataset(dataset)
-    entry, feature, network, recipe = config.model(model)
-    recipe = replace(recipe, epoch_minibatches=recipe.epoch_minibatches or about.epoch_minibatches)
     if seed < 0 or (steps is not None and steps < 1):
         raise CrepeError("--seed must be 0 or more, --steps 1 or more")
-    manifest = shards.Manifest.read(folder)
-    if (manifest.dataset, manifest.feature) != (dataset, entry.feature):
-        found = f"{manifest.feature} of {manifest.dataset}"
-        raise CrepeError(f"{folder}: holds {found}, not {entry.feature} of {dataset}; give --shards another folder")
-    words = idf = None
-    if feature.kind == "words":
-        vocabulary = shards.read_vocabulary(folder, manifest)
-        words = vocabulary["word"].to_pylist()
-        if entry.weights == "tfidf":
-            # The paper's: logarithm of the train rows over those that hold the word (section 3.1).
-            idf = torch.log(manifest.rows["train"] / torch.tensor(vocabulary["rows"].to_numpy()))
-    module = build(network, manifest.symbols, feature.length, len(manifest.classes), idf)
-    initialize(module, network.deviation, seed)
+    start = prepare(config, dataset, model, seed, folder, place)
+    manifest, recipe = start.manifest, start.recipe
     run = Run(
         title=f"{model} on {dataset}",
-        network=module.to(place).train(),
+        network=start.model.network,
         dtype=PRECISIONS[precision],
         recipe=recipe,
         seed=seed,
@@ -121,16 +104,17 @@ def train(
         classes=len(manifest.classes),
     )
     settings = {
-        "feature": feature.as_dict(),
-        "network": network.as_dict(),
+        "feature": start.model.feature.as_dict(),
+        "network": start.model.settings.as_dict(),
         "training": recipe.as_dict(),
-        "weights": entry.weights,
+        "weights": start.weights,
         "precision": precision,
         "data": {"archive": manifest.archive, "clean": manifest.clean, "manifest": digest(folder / shards.MANIFEST)},
     }
     identity = json.dumps([dataset, model, seed, place.type, __version__, settings], sort_keys=True)
     fit(run, output, hashlib.sha256(identity.encode()).hexdigest(), steps)
     write_text(output / "history.csv", _history(run.history))
+    about = config.dataset(dataset)
     facts = {
         "dataset": dataset,
         "model": model,
@@ -149,15 +133,7 @@ def train(
         "samples_per_second": round(run.done * recipe.minibatch / run.seconds, 1),
     }
     write_json(output / "run.json", facts)
-    model_ = saved.Saved(
-        network=module,
-        feature=feature,
-        settings=network,
-        symbols=manifest.symbols,
-        classes=manifest.classes,
-        words=words,
-    )
-    saved.save(output / saved.FILE, model_)
+    saved.save(output / saved.FILE, start.model)
     checkpoints.remove(output)
 
 

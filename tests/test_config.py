@@ -268,12 +268,16 @@ def test_a_missing_key_is_named():
         ({"catalog": {"datasets": {"../a": {}}}}, "config.catalog.datasets.../a.fields: is missing"),
         ({"catalog": {"datasets": {"ag_news": {"fields": 4}}}}, "fields must be 1, 2 or 3"),
         ({"catalog": {"datasets": {"ag_news": {"classes": 1}}}}, "classes must be 2 or more"),
-        ({"catalog": {"features": {"chars": {"kind": "signs"}}}}, "kind is 'signs'; known: characters, words"),
+        (
+            {"catalog": {"features": {"chars": {"kind": "signs"}}}},
+            "kind is 'signs', and there is no crepe/features/signs.py",
+        ),
+        ({"catalog": {"networks": {"linear": {"kind": "../linear"}}}}, "and there is no crepe/models/../linear.py"),
         ({"catalog": {"features": {"words": {"vocabulary": None}}}}, "vocabulary is missing"),
         ({"catalog": {"networks": {"convnet-small": {"dropout": 1.0}}}}, "dropout must be 0 or more and below 1"),
         ({"catalog": {"networks": {"convnet-small": {"convolutions": [[7]]}}}}, "expected 2 values, found [7]"),
         ({"catalog": {"models": {"bow": {"network": "linnear"}}}}, "catalog.models.bow.network: 'linnear' is not"),
-        ({"catalog": {"models": {"bow": {"weights": "random"}}}}, "models.bow.weights: linear takes counts or tfidf"),
+        ({"catalog": {"models": {"bow": {"weights": "heavy"}}}}, "weights is 'heavy'; known: random, counts, tfidf"),
     ],
 )
 def test_message(overlay, message):
@@ -375,7 +379,7 @@ def test_schema_dataclasses_and_readme_agree():
 
 
 def test_enumerations_agree():
-    known = {"feature": "kind", "network": "kind", "model": "weights"}
+    known = {"model": "weights"}
     for name, field in known.items():
         values = SCHEMA["$defs"][name]["properties"][field]["enum"]
         section = next(iter(merged()["catalog"][f"{name}s"].values()))

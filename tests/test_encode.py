@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crepe import alphabet, clean, config, encode, shards, words
+from crepe import alphabet, clean, config, encode, shards, tokens
 from crepe.cli import main
 from crepe.config import Feature
 from crepe.errors import CrepeError
@@ -84,7 +84,7 @@ def test_shards_hold_what_single_texts_give(tmp_path_factory, rows, data):
     assert [row.tolist() for row in found] == [alphabet.quantize(row, name, length).tolist() for row in fields]
     found = encoded(folder, rows, WORDS)
     index = {word: i for i, word in enumerate(pl.read_parquet(folder / "shards/vocabulary.parquet")["word"], 1)}
-    assert [row.tolist() for row in found] == [words.quantize(row, index).tolist() for row in fields]
+    assert [row.tolist() for row in found] == [tokens.quantize(row, index).tolist() for row in fields]
 
 
 @pytest.mark.parametrize("feature", [CHARS, Feature(kind="words", vocabulary=10_000)])
@@ -104,7 +104,7 @@ def test_rows_keep_their_order_over_shards_and_batches(tmp_path, monkeypatch, fe
         expected = [alphabet.quantize(row) for row in fields]
     else:
         vocabulary = shards.read_vocabulary(tmp_path / "shards", manifest)["word"].to_pylist()
-        expected = [words.quantize(row, {word: i for i, word in enumerate(vocabulary, 1)}) for row in fields]
+        expected = [tokens.quantize(row, {word: i for i, word in enumerate(vocabulary, 1)}) for row in fields]
     assert [row.tolist() for row in found] == [row.tolist() for row in expected]
 
 

@@ -16,7 +16,7 @@ from crepe import checkpoints
 from crepe.batches import Split
 from crepe.errors import CrepeError
 from crepe.fit import Run, fit, interruptible
-from crepe.models import build, initialize
+from crepe.models import Inputs, build, initialize
 from crepe.shards import Manifest, read
 from tests.conftest import Tiny, overlay
 
@@ -27,7 +27,7 @@ def make(tiny: Tiny, model: str = "conv-small", seed: int = 0) -> Run:
     entry, feature, network, recipe = tiny.config.model(model)
     folder = tiny.folder / entry.feature
     manifest = Manifest.read(folder)
-    net = build(network, manifest.symbols, feature.length, 2)
+    net = build(network, Inputs(symbols=manifest.symbols, length=feature.length, classes=2))
     initialize(net, network.deviation, seed)
     splits = {split: Split(read(folder, split), CPU) for split in ("train", "test")}
     recipe = replace(recipe, epoch_minibatches=20)

@@ -91,7 +91,7 @@ def test_the_model_is_enough_to_predict(run: Path) -> None:
     classifier = load(run, "cpu")
     assert classifier.classes == ["low", "high"]
     texts = ["aaaa bbbb cccc dddd aaaa", "{[(<>=+~`*&^%$#@_|/\\ ]}", "", ("title", "body")]
-    if saved.load(run, torch.device("cpu")).words:
+    if saved.load(run, torch.device("cpu")).vocabulary:
         texts[:2] = ["w01 w02 w03 w04 w01 w05 w06", "W39 w38 w37 w36 w35 w39"]
     probabilities = classifier.probabilities(texts)
     assert classifier.predict(texts)[:2] == ["low", "high"]

@@ -1,27 +1,39 @@
-"""The networks of table 4. Each is a module whose `forward(batch, dtype)` gives the scores of a minibatch."""
+"""The networks of table 4. Each kind is a module here, named in the configuration by its `kind`.
+
+Such a module has `build(network, inputs)`, which gives a module whose `forward(batch, dtype)` gives the scores of a
+minibatch, float [rows, classes], and whose parameters `initialize` sets.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
 
 import torch
 from torch import Tensor, nn
 
 from crepe.config import Network
-from crepe.models.convnet import ConvNet
-from crepe.models.linear import Linear
 
 
-def build(network: Network, symbols: int, length: int | None, classes: int, idf: Tensor | None = None) -> nn.Module:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inputs:
+    """What a network reads, and what it is to say."""
+
+    symbols: int
+    """Largest index in a text."""
+    length: int | None
+    """Columns that texts are cut to; None for features that have no such thing."""
+    classes: int
+    idf: Tensor | None = None
+    """Inverse document frequencies, float [symbols], for models weighted by them."""
+
+
+def build(network: Network, inputs: Inputs) -> nn.Module:
     """A network as its entry in the configuration asks for, its parameters not yet set.
 
-    Args:
-        network: the entry.
-        symbols: largest index in a text.
-        length: columns that texts are padded to; None for features that have no such thing.
-        classes: outputs.
-        idf: inverse document frequencies, float [symbols], for models weighted by them.
+    Raises:
+        CrepeError: the entry and what is to be read do not go together.
     """
-    if network.kind == "convnet":
-        assert length is not None, "a ConvNet's feature has a length"
-        return ConvNet(network, symbols, length, classes)
-    return Linear(symbols, classes, idf)
+    module: nn.Module = import_module(f"{__name__}.{network.kind}").build(network, inputs)
+    return module
 
 
 def initialize(module: nn.Module, deviation: float, seed: int) -> None:

@@ -37,12 +37,24 @@ from torch import Tensor, nn
 from crepe.batches import Batch
 from crepe.config import Network
 from crepe.errors import CrepeError
+from crepe.models import Inputs
 
 GROUP = 16
 """Rows that the first fully connected layer takes as if they were of one length."""
 
 QUANTUM = {"cpu": 1}
 """Totals of packed columns are multiples of this, 512 where nothing is said: GPU libraries plan each new shape."""
+
+
+def build(network: Network, inputs: Inputs) -> "ConvNet":
+    """A ConvNet for texts of a length.
+
+    Raises:
+        CrepeError: the feature has none, or the layers leave nothing of it; weights are asked for.
+    """
+    if inputs.length is None or inputs.idf is not None:
+        raise CrepeError("configuration: a ConvNet needs a feature with a length, and its symbols are not weighted")
+    return ConvNet(network, inputs.symbols, inputs.length, inputs.classes)
 
 
 class ConvNet(nn.Module):

@@ -9,6 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crepe.batches import Batch
+from crepe.config import Network
+from crepe.models import Inputs
+
+
+def build(network: Network, inputs: Inputs) -> "Linear":
+    """Weighted by inverse document frequencies where there are any."""
+    return Linear(inputs.symbols, inputs.classes, inputs.idf)
 
 
 class Linear(nn.Module):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from crepe.batches import Split
 from crepe.config import Network
 from crepe.errors import CrepeError
-from crepe.models import initialize
+from crepe.models import Inputs, build, initialize
 from crepe.models.convnet import GROUP, QUANTUM, ConvNet, convolve, groups, lookup
 from crepe.models.dense import dense
 from crepe.shards import ragged
@@ -154,3 +154,10 @@ def test_groups_cover_every_row_once(rows: int) -> None:
 def test_too_short_a_length_is_refused() -> None:
     with pytest.raises(CrepeError, match="leave no column of a text of 100"):
         make(length=100)
+
+
+@pytest.mark.parametrize("inputs", [{"length": None}, {"length": 1014, "idf": torch.ones(9)}])
+def test_what_a_convnet_cannot_read_is_refused(inputs: dict) -> None:
+    network = Network(kind="convnet", convolutions=PAPER, features=4, deviation=0.1)
+    with pytest.raises(CrepeError, match="a ConvNet needs a feature with a length"):
+        build(network, Inputs(symbols=9, classes=3, **inputs))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crepe.batches import Split
 from crepe.config import Network
-from crepe.models import build, initialize
+from crepe.models import Inputs, build, initialize
 from crepe.shards import ragged
 
 SYMBOLS, CLASSES = 6, 3
@@ -28,7 +28,7 @@ def counts(texts: list[list[int]]) -> np.ndarray:
 
 @given(TEXTS)
 def test_counts(texts: list[list[int]]) -> None:
-    network = build(Network(kind="linear"), SYMBOLS, None, CLASSES).double()
+    network = build(Network(kind="linear"), Inputs(symbols=SYMBOLS, length=None, classes=CLASSES)).double()
     initialize(network, 1.0, 0)
     table, bias = network.table.detach().numpy()[1:], network.bias.detach().numpy()
     scores = network(batch_of(texts), torch.float64).detach().numpy()
@@ -38,7 +38,7 @@ def test_counts(texts: list[list[int]]) -> None:
 @given(TEXTS)
 def test_tfidf_has_length_one(texts: list[list[int]]) -> None:
     idf = torch.tensor([0.5, 1.0, 2.0, 0.0, 3.0, 0.1])
-    network = build(Network(kind="linear"), SYMBOLS, None, CLASSES, idf)
+    network = build(Network(kind="linear"), Inputs(symbols=SYMBOLS, length=None, classes=CLASSES, idf=idf))
     initialize(network, 1.0, 0)
     features = counts(texts) * idf.numpy()
     norms = np.linalg.norm(features, axis=1, keepdims=True)
@@ -50,10 +50,10 @@ def test_tfidf_has_length_one(texts: list[list[int]]) -> None:
 
 @pytest.mark.parametrize("deviation", [0.0, 0.05])
 def test_start_parameters(deviation: float) -> None:
-    network = build(Network(kind="linear"), 50_000, None, 4)
+    network = build(Network(kind="linear"), Inputs(symbols=50_000, length=None, classes=4))
     initialize(network, deviation, 0)
     values = torch.cat([parameter.flatten() for parameter in network.parameters()])
     assert math.isclose(values.std().item(), deviation, rel_tol=0.01)
-    again = build(Network(kind="linear"), 50_000, None, 4)
+    again = build(Network(kind="linear"), Inputs(symbols=50_000, length=None, classes=4))
     initialize(again, deviation, 0)
     assert torch.equal(network.table, again.table)

@@ -71,6 +71,20 @@ def sources(module):
     return sorted(map(str, found))
 
 
+def encode_code(wildcards):
+    return sorted({*sources("encode"), *sources(f"features.{study.feature(wildcards.feature).kind}")})
+
+
+def model_code(command):
+    """For a command that runs the network of a model."""
+
+    def files(wildcards):
+        _, _, network, _ = study.model(wildcards.model)
+        return sorted({*sources(command), *sources(f"models.{network.kind}")})
+
+    return files
+
+
 # --- The part of the configuration that a step depends on, as JSON: a change in it makes the step run again
 
 
@@ -94,7 +108,8 @@ def model_part(key):
         "catalog": {
             "features": {feature: catalog["features"][feature]},
             "networks": {network: catalog["networks"][network]},
-            "models": {key: entry},
+            # How fast it is says nothing of what it is.
+            "models": {key: {name: value for name, value in entry.items() if name != "speed"}},
         },
         "training": {training: config["training"][training]},
     }
@@ -178,20 +193,13 @@ def model_mb(wildcards):
     return 6_000 + 2 * rows(wildcards) * 1_014 // 1_000_000
 
 
-def samples_a_minute(network):
-    """Training speed of a small GPU. A convolution's work grows with the square of its features."""
-    if network.kind == "linear":
-        return 600_000
-    return 60 * min(5_000, 500 * 1024**2 // network.features**2)
-
-
 def train_minutes(wildcards):
-    _, _, network, recipe = study.model(wildcards.model)
+    model, _, _, recipe = study.model(wildcards.model)
     minibatches = recipe.epoch_minibatches or study.dataset(wildcards.dataset).epoch_minibatches
     tests = study.dataset(wildcards.dataset).test_rows
-    return 30 + recipe.epochs * (minibatches * recipe.minibatch + tests) // samples_a_minute(network)
+    return 30 + recipe.epochs * (minibatches * recipe.minibatch + tests) // (60 * model.speed)
 
 
 def evaluate_minutes(wildcards):
-    _, _, network, _ = study.model(wildcards.model)
-    return 10 + study.dataset(wildcards.dataset).test_rows // samples_a_minute(network)
+    model, *_ = study.model(wildcards.model)
+    return 10 + study.dataset(wildcards.dataset).test_rows // (60 * model.speed)

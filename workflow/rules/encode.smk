@@ -8,7 +8,7 @@ rule encode:
         train="data/clean/{dataset}/train.parquet",
         test="data/clean/{dataset}/test.parquet",
         about="data/clean/{dataset}/clean.json",
-        code=sources("encode"),
+        code=encode_code,
     output:
         "data/shards/{feature}/{dataset}/manifest.json",
     log:

@@ -4,7 +4,7 @@ rule evaluate:
         weights=f"{RUN}/model.safetensors",
         run=f"{RUN}/run.json",
         manifest=manifest,
-        code=sources("evaluate"),
+        code=model_code("evaluate"),
     output:
         metrics=f"{RUN}/metrics.json",
         predictions=f"{RUN}/predictions.parquet",

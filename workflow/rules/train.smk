@@ -2,7 +2,7 @@ rule train:
     """Train a model on a dataset. In: its shards; out: weights, learning curve, provenance."""
     input:
         manifest=manifest,
-        code=sources("train"),
+        code=model_code("train"),
     output:
         weights=f"{RUN}/model.safetensors",
         history=f"{RUN}/history.csv",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crepe.words import quantize, tokenize, tokens, vocabulary
+from crepe.tokens import quantize, tokenize, tokens, vocabulary
 
 # Characters that this Python's Unicode does not know yet may have capitals that polars knows.
 known = st.characters(exclude_categories=["Cn", "Cs"])

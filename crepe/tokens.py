@@ -10,6 +10,7 @@ The words of a vocabulary are numbered from 1. Any other word is 0 and keeps its
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,17 +27,18 @@ def tokenize(fields: Sequence[str] | str) -> list[str]:
     return re.findall(WORD, (fields if isinstance(fields, str) else " ".join(fields)).lower())
 
 
-def quantize(fields: Sequence[str] | str, vocabulary: Mapping[str, int]) -> np.ndarray:
+def quantize(fields: Sequence[str] | str, vocabulary: Mapping[str, int], length: int | None = None) -> np.ndarray:
     """Turn a text into the indices of its words.
 
     Args:
         fields: the text's fields, first to last, as `crepe clean` leaves them.
         vocabulary: the index of each word, from 1.
+        length: most words of a text; None takes them all.
 
     Returns:
         int32 [words]: 0 for a word outside the vocabulary; without zeros at the end.
     """
-    return np.trim_zeros(np.array([vocabulary.get(word, 0) for word in tokenize(fields)], np.int32), "b")
+    return np.trim_zeros(np.array([vocabulary.get(word, 0) for word in tokenize(fields)[:length]], np.int32), "b")
 
 
 def tokens(fields: Sequence[str]) -> "pl.Expr":
@@ -44,6 +46,28 @@ def tokens(fields: Sequence[str]) -> "pl.Expr":
     import polars as pl
 
     return pl.concat_str(*fields, separator=" ").str.to_lowercase().str.extract_all(WORD)
+
+
+def indices(fields: Sequence[str], words: "pl.Series") -> "pl.Expr":
+    """Those words as indices into `words`, from 1; 0 for others: a column of lists of int32."""
+    import polars as pl
+
+    index = pl.element().cast(pl.Enum(words), strict=False).to_physical().cast(pl.Int32) + 1
+    return tokens(fields).list.eval(index.fill_null(0))
+
+
+def flat(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
+    """A column of lists of integers as values and offsets, which start at 0; it may be a slice of a longer one."""
+    array = lists.to_arrow()
+    offsets = array.offsets.to_numpy()
+    return array.values.to_numpy()[offsets[0] : offsets[-1]], offsets - offsets[0]
+
+
+def columns(path: Path) -> list[str]:
+    """Names of the columns of text in a clean Parquet file, in order."""
+    import polars as pl
+
+    return list(pl.read_parquet_schema(path))[1:]
 
 
 def vocabulary(rows: "pl.LazyFrame", fields: Sequence[str], size: int) -> "pl.DataFrame":

@@ -1,0 +1,57 @@
+"""How text becomes integers. Each kind of feature is a module here, named in the configuration by its `kind`.
+
+Such a module has
+
+- `NEEDS`, the keys of `crepe.config.Feature` that an entry of the kind must have;
+- `VOCABULARY`, whether there is one: a line of text for each index from 1 on;
+- `coder(feature, train)`, a `Coder` for `crepe encode`, made after a look at the clean train rows;
+- `reader(feature, vocabulary)`, a function that turns single texts into the same integers, for `crepe predict`.
+
+polars is imported where it is used: a machine that only trains and predicts can do without.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Text = str | Sequence[str]
+"""A text, or the fields of a row in the dataset's order."""
+
+Reader = Callable[[Text], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Coder:
+    """How the texts of some rows become integers."""
+
+    dtype: str
+    """`uint8` or `int32`."""
+    symbols: int
+    """Largest index that can occur."""
+    column: "pl.Expr"
+    """What polars makes of a row ..."""
+    codes: Callable[["pl.Series"], tuple[np.ndarray, np.ndarray]]
+    """... and what becomes of a batch of it: values and offsets, as in `crepe.shards.Ragged`."""
+    source: str
+    """sha256 of what the integers mean: of `vocabulary` if there is one."""
+    vocabulary: bytes = b""
+    """Content of vocabulary.parquet: `word`, `count`, `rows`, the line of index i being the i-th."""
+
+
+def kind(name: str) -> ModuleType:
+    """The module of a kind of feature.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if not name.isidentifier() or find_spec(f"{__name__}.{name}") is None:
+        raise ValueError(f"kind is {name!r}, and there is no crepe/features/{name}.py")
+    return import_module(f"{__name__}.{name}")

@@ -1,0 +1,55 @@
+"""Words: the most frequent of the train rows, in the order of the text (paper, section 3)."""
+
+from functools import partial
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crepe import shards, tokens
+from crepe.config import Feature
+from crepe.errors import CrepeError
+from crepe.features import Coder, Reader
+
+if TYPE_CHECKING:
+    import polars as pl
+
+NEEDS = ("vocabulary",)
+VOCABULARY = True
+
+
+def coder(feature: Feature, train: Path) -> Coder:
+    """Counts the words of the train rows first.
+
+    Raises:
+        CrepeError: there are none.
+    """
+    import polars as pl
+
+    assert feature.vocabulary is not None
+    fields = tokens.columns(train)
+    vocabulary = tokens.vocabulary(pl.scan_parquet(train, glob=False), fields, feature.vocabulary)
+    if vocabulary.is_empty():
+        raise CrepeError(f"{train}: has no words, only punctuation and the like; take a feature of characters")
+
+    def codes(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
+        return shards.trim(*tokens.flat(lists), feature.length)
+
+    content = BytesIO()
+    vocabulary.write_parquet(content, compression="zstd", statistics=False)
+    return Coder(
+        "int32",
+        len(vocabulary),
+        tokens.indices(fields, vocabulary["word"]),
+        codes,
+        sha256(content.getvalue()).hexdigest(),
+        content.getvalue(),
+    )
+
+
+def reader(feature: Feature, vocabulary: list[str] | None) -> Reader:
+    """See `crepe.tokens.quantize`."""
+    indices = {word: index for index, word in enumerate(vocabulary or (), start=1)}
+    return partial(tokens.quantize, vocabulary=indices, length=feature.length)
