@@ -15,6 +15,7 @@ COMMANDS = {
     "download": "fetch a dataset's archive and check it",
     "clean": "turn an archive's CSV files into Parquet",
     "encode": "turn clean text into shards of integers",
+    "vectors": "find a vector for each word of a vocabulary",
     "train": "train a model on shards",
     "tune": "compare settings of a recipe on rows held out from the train set",
     "evaluate": "test a trained model on every test row",

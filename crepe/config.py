@@ -8,19 +8,22 @@ laid over them key by key (lists are replaced whole), as Snakemake's `--configfi
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from crepe import features
 from crepe.errors import CrepeError
-from crepe.sections import Section, one_of, positive
+from crepe.sections import Section, positive
 
 Item = TypeVar("Item")
 
 FOLDER = Path("config")
 FILES = ("config.yaml", "datasets.yaml", "models.yaml")
+
+WEIGHTS = ("random", "counts", "tfidf")
+"""Weights of models that need no vectors."""
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What a study, dataset, feature, ... can be called: these are names of files and folders, too."""
@@ -104,11 +107,36 @@ class Feature(Section):
     """The columns of a text, as the paper's 1014; None leaves it whole."""
     vocabulary: int | None = None
     """Of words: how many of the most frequent words of the train rows are kept."""
+    means: int | None = None
+    """Of means: how many."""
+    size: int | None = None
+    """Of means: numbers of a word's vector."""
+    least: int | None = None
+    """Of means: times that a word must occur in the train rows to have a vector."""
+    epochs: int | None = None
+    """Of means: times that the vectors are learnt from the train rows."""
 
     def __post_init__(self) -> None:
         for name in features.kind(self.kind).NEEDS:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is missing")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vectors(Section):
+    """Vectors of words that look-up tables start from."""
+
+    size: int
+    """Numbers of a vector."""
+    sources: tuple[Source, ...] = ()
+    """Where a published file can be had from, tried in order; learnt from the train rows if there is none."""
+    least: int = 6
+    """Learnt ones: times that a word must occur."""
+    epochs: int = 5
+    """Learnt ones: times that the train rows are gone through."""
+
+    def __post_init__(self) -> None:
+        positive(self, "size", "least", "epochs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,9 +148,9 @@ class Network(Section):
     convolutions: tuple[tuple[int, int], ...] = ()
     """(kernel width, pool width) of each convolution."""
     features: int = 0
-    """Output features of each convolution."""
+    """Outputs of each convolution, or of an LSTM."""
     embedding: int = 0
-    """Numbers in the learnt vector of each symbol that a ConvNet reads; 0 for one-hot columns."""
+    """Numbers in the learnt vector of each symbol; 0 for one-hot columns."""
     hidden: tuple[int, ...] = ()
     """Units of the fully connected layers before the last."""
     dropout: float = 0.0
@@ -130,9 +158,10 @@ class Network(Section):
     """Standard deviation of the normal distribution that every parameter starts from."""
 
     def __post_init__(self) -> None:
-        # Only looked for: importing it takes torch.
-        if not self.kind.isidentifier() or not (Path(__file__).parent / "models" / f"{self.kind}.py").is_file():
-            raise ValueError(f"kind is {self.kind!r}, and there is no crepe/models/{self.kind}.py")
+        # Only looked at: importing it takes torch.
+        module = Path(__file__).parent / "models" / f"{self.kind}.py"
+        if not self.kind.isidentifier() or not module.is_file() or "\ndef build(" not in module.read_text():
+            raise ValueError(f"kind is {self.kind!r}, and there is no crepe/models/{self.kind}.py with a network")
         if self.kind == "convnet":
             positive(self, "features", "deviation")
             if not self.convolutions or min(min(pair) for pair in self.convolutions) < 1:
@@ -160,11 +189,15 @@ class Training(Section):
     """Weight decay, outside gradient and momentum: `p = p * (1 - rate * decay) + m`."""
     epoch_minibatches: int | None = None
     """Minibatches of an epoch; the dataset's own number if absent."""
+    clip: float | None = None
+    """Largest norm of the gradient, which is scaled down to it; None takes any."""
 
     def __post_init__(self) -> None:
         positive(self, "epochs", "minibatch", "rate", "halve_every")
         if self.epoch_minibatches is not None:
             positive(self, "epoch_minibatches")
+        if self.clip is not None:
+            positive(self, "clip")
         if self.halvings < 0 or self.decay < 0:
             raise ValueError("halvings and decay must be 0 or more")
         if not 0 <= self.momentum < 1:
@@ -183,12 +216,11 @@ class Model(Section):
     network: str
     training: str
     weights: str = "random"
-    """What a bag's symbols count, `counts` or `tfidf`; `random` for networks that learn all of it."""
+    """What a bag's symbols count, `counts` or `tfidf`; what a network starts from, `random` or a key of `vectors`."""
     speed: int = 1000
     """Samples that a small GPU trains in a second, for the time limits of a scheduler."""
 
     def __post_init__(self) -> None:
-        one_of(self, "weights", ("random", "counts", "tfidf"))
         positive(self, "speed")
 
 
@@ -200,6 +232,7 @@ class Catalog(Section):
     features: dict[str, Feature]
     networks: dict[str, Network]
     models: dict[str, Model]
+    vectors: dict[str, Vectors]
 
     def __post_init__(self) -> None:
         for kind in dataclasses.fields(self):
@@ -236,16 +269,17 @@ class Config(Section):
                 raise ValueError(f"{kind}: one stands twice")
         if min(self.seeds) < 0:
             raise ValueError("seeds: must be 0 or more")
-        parts: dict[str, Mapping[str, Section]] = {
+        parts: dict[str, Iterable[str]] = {
             "feature": self.catalog.features,
             "network": self.catalog.networks,
             "training": self.training,
+            "weights": [*WEIGHTS, *self.catalog.vectors],
         }
         for key, model in self.catalog.models.items():
-            for field, known in parts.items():
-                if getattr(model, field) not in known:
+            for part, known in parts.items():
+                if getattr(model, part) not in known:
                     raise ValueError(
-                        f"catalog.models.{key}.{field}: {getattr(model, field)!r} is not defined; "
+                        f"catalog.models.{key}.{part}: {getattr(model, part)!r} is not defined; "
                         f"known: {', '.join(known)}"
                     )
 
@@ -265,6 +299,14 @@ class Config(Section):
             CrepeError: there is none of that name.
         """
         return _lookup(self.catalog.features, "feature", key)
+
+    def vectors(self, key: str) -> Vectors:
+        """The vectors `key` of the catalog.
+
+        Raises:
+            CrepeError: there are none of that name.
+        """
+        return _lookup(self.catalog.vectors, "vectors", key)
 
     def model(self, key: str) -> tuple[Model, Feature, Network, Training]:
         """The model `key` of the catalog with the parts that its entry names.

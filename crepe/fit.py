@@ -110,6 +110,8 @@ def fit(run: Run, folder: Path, identity: str, steps: int | None = None) -> None
             scores = run.network(batch, run.dtype)
             loss = F.cross_entropy(scores.to(torch.promote_types(run.dtype, torch.float32)), batch.labels)
             loss.backward()  # type: ignore[no-untyped-call]
+            if run.recipe.clip is not None:
+                nn.utils.clip_grad_norm_(run.network.parameters(), run.recipe.clip)
             descent.update(rate)
             with torch.no_grad():
                 tally += torch.stack([loss.detach().double() * size, (scores.argmax(1) != batch.labels).sum().double()])

@@ -1,12 +1,15 @@
 """What a training starts from: a model of the configuration, its parameters just drawn, for the data in a folder."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from crepe import features, shards
-from crepe.config import Config, Training
+from crepe.config import WEIGHTS, Config, Training
 from crepe.errors import CrepeError
 from crepe.models import Inputs, build, initialize
 from crepe.saved import Saved
@@ -20,13 +23,23 @@ class Start:
     model: Saved
     weights: str
     """Its entry's."""
+    vectors: str | None
+    """Where the vectors come from that it starts from."""
     recipe: Training
     """With the minibatches of an epoch filled in."""
     manifest: Manifest
     """Of its data."""
 
 
-def prepare(config: Config, dataset: str, model: str, seed: int, folder: Path, device: torch.device) -> Start:
+def prepare(
+    config: Config,
+    dataset: str,
+    model: str,
+    seed: int,
+    folder: Path,
+    device: torch.device,
+    vectors: Path | None = None,
+) -> Start:
     """A fresh `model` for the shards in `folder`.
 
     Args:
@@ -36,9 +49,10 @@ def prepare(config: Config, dataset: str, model: str, seed: int, folder: Path, d
         seed: of the start parameters.
         folder: shards of the model's feature.
         device: where the network goes.
+        vectors: what a model whose weights are vectors starts from, as `crepe vectors` left it; its default if None.
 
     Raises:
-        CrepeError: a key is unknown, or the shards are missing, damaged or of another dataset or feature.
+        CrepeError: a key is unknown, or the shards or vectors are missing, damaged or of other data.
     """
     about = config.dataset(dataset)
     entry, feature, settings, recipe = config.model(model)
@@ -56,6 +70,10 @@ def prepare(config: Config, dataset: str, model: str, seed: int, folder: Path, d
     inputs = Inputs(symbols=manifest.symbols, length=feature.length, classes=len(manifest.classes), idf=idf)
     network = build(settings, inputs)
     initialize(network, settings.deviation, seed)
+    origin = None
+    if entry.weights not in WEIGHTS:
+        path = Path("data/vectors") / entry.weights / entry.feature / f"{dataset}.safetensors"
+        origin = _start_from(vectors or path, network, manifest)
     return Start(
         model=Saved(
             network=network.to(device).train(),
@@ -66,6 +84,28 @@ def prepare(config: Config, dataset: str, model: str, seed: int, folder: Path, d
             vocabulary=None if vocabulary is None else vocabulary["word"].to_pylist(),
         ),
         weights=entry.weights,
+        vectors=origin,
         recipe=replace(recipe, epoch_minibatches=recipe.epoch_minibatches or about.epoch_minibatches),
         manifest=manifest,
     )
+
+
+def _start_from(path: Path, network: nn.Module, manifest: Manifest) -> str:
+    """Put the vectors in `path` into the network's look-up table; returns where they come from."""
+    table = getattr(network, "embedding", None)
+    if table is None:
+        raise CrepeError("configuration: weights are vectors, and the network has no embedding that starts from them")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["crepe"])
+            indices, vectors = file.get_tensor("indices"), file.get_tensor("vectors")
+        origin = str(about["origin"])
+    except FileNotFoundError:
+        raise CrepeError(f"{path}: is missing; `crepe vectors` makes it") from None
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise CrepeError(f"{path}: is no file of vectors ({error}); run `crepe vectors` again") from error
+    if about["vocabulary"] != manifest.source or vectors.shape[1] != table.shape[1]:
+        raise CrepeError(f"{path}: is for another vocabulary or size; run `crepe vectors` again")
+    with torch.no_grad():
+        table[indices] = vectors
+    return origin

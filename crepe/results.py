@@ -10,12 +10,14 @@ from typing import Any
 from crepe.config import FOLDER, Config, load
 from crepe.errors import CrepeError
 from crepe.files import read_json
+from crepe.word2vec import LEARNT
 
 PAPER = FOLDER / "paper"
 
 MARKS = {
     "subset": ("†", "trained on other rows than the paper's"),
     "short": ("‡", "ended early, or trained on fewer samples than the paper's schedule has"),
+    "learnt": ("¶", "starts from word vectors learnt from its train rows, not from the paper's published ones"),
     "guessing": ("§", "no better than always naming the largest class: its interval reaches that error"),
 }
 """What sets a run apart from the paper's: a sign and the meaning."""
@@ -148,7 +150,8 @@ class Cell:
         paper, rows = self.paper, run.record["rows"]["train"]
         subset = paper is not None and (self.dataset, rows) != (paper.dataset, paper.rows)
         short = not run.record["complete"] or (paper is not None and run.samples < paper.samples)
-        holds = (subset, short, run.metrics["ci_high"] >= run.guess)
+        learnt = run.record.get("vectors") == LEARNT
+        holds = (subset, short, learnt, run.metrics["ci_high"] >= run.guess)
         return [mark for mark, held in zip(MARKS, holds, strict=True) if held]
 
 

@@ -190,6 +190,12 @@ def trim(values: np.ndarray, offsets: np.ndarray, length: int | None = None) -> 
     )
 
 
+def compress(values: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows without their zeros, wherever they stand; arguments and result as of `trim`."""
+    kept = values != 0
+    return values[kept], np.append(0, kept.cumsum())[offsets]
+
+
 def read_vocabulary(folder: Path | str, manifest: Manifest) -> pa.Table:
     """The vocabulary of a folder of words: `word`, `count`, `rows`; line i has index i + 1.
 

@@ -5,7 +5,7 @@
 The CSV file has a line for each dataset, model and seed, with all 22 x 8 cells of the paper; what was not run is blank.
 Its columns besides: error_pct (test error in percent), ci_low and ci_high (Wilson's 95 % interval), paper_error_pct,
 delta (ours less the paper's), checked (has a second source shown the paper's figure?), rows (train rows), epochs, and
-status: empty where not run, `complete`, or what sets the run apart: `subset`, `short` and `guessing`.
+status: empty where not run, `complete`, or what sets the run apart: `subset`, `short`, `learnt` and `guessing`.
 """
 
 import argparse

@@ -30,6 +30,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of start parameters, draws and dropout")
     parser.add_argument("--config", metavar="OVERLAY", help="laid over the default configuration: a file or JSON text")
     parser.add_argument("--shards", metavar="DIR", help="default: data/shards/FEATURE/DATASET")
+    parser.add_argument(
+        "--vectors", type=Path, metavar="FILE", help="default: data/vectors/WEIGHTS/FEATURE/DATASET.safetensors"
+    )
     parser.add_argument("--output", metavar="DIR", help="default: results/STUDY/runs/DATASET/MODEL/SEED")
     parser.add_argument("--device", default="auto", help="cuda, cuda:1, mps or cpu; default: the first that is there")
     parser.add_argument(
@@ -53,6 +56,7 @@ def main(options: argparse.Namespace) -> None:
         options.device,
         options.precision,
         options.steps,
+        options.vectors,
     )
 
 
@@ -66,6 +70,7 @@ def train(
     device: str = "auto",
     precision: str = "auto",
     steps: int | None = None,
+    vectors: Path | None = None,
 ) -> None:
     """Train `model` on the shards in `folder`; writes model.safetensors, history.csv and run.json to `output`.
 
@@ -79,6 +84,7 @@ def train(
         device: see `choose_device`.
         precision: see `choose_precision`.
         steps: minibatches to end after; the whole schedule if None.
+        vectors: see `prepare`.
 
     Raises:
         CrepeError: shards are missing, damaged or of another dataset or feature; a key is unknown; the loss is no
@@ -91,7 +97,7 @@ def train(
     precision = choose_precision(place, precision)
     if seed < 0 or (steps is not None and steps < 1):
         raise CrepeError("--seed must be 0 or more, --steps 1 or more")
-    start = prepare(config, dataset, model, seed, folder, place)
+    start = prepare(config, dataset, model, seed, folder, place, vectors)
     manifest, recipe = start.manifest, start.recipe
     run = Run(
         title=f"{model} on {dataset}",
@@ -109,6 +115,7 @@ def train(
         "training": recipe.as_dict(),
         "weights": start.weights,
         "precision": precision,
+        "vectors": start.vectors,
         "data": {"archive": manifest.archive, "clean": manifest.clean, "manifest": digest(folder / shards.MANIFEST)},
     }
     identity = json.dumps([dataset, model, seed, place.type, __version__, settings], sort_keys=True)

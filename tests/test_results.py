@@ -6,6 +6,7 @@ import pytest
 from crepe.config import load
 from crepe.errors import CrepeError
 from crepe.results import commands, grids
+from crepe.word2vec import LEARNT
 from tests.study import overlay, project, small, write_run
 
 
@@ -74,6 +75,8 @@ def test_the_whole_run_has_no_mark():
         ("ag_news", {"minibatches": 30 * 5000 - 1}, ["short"]),
         ("ag_news", {"complete": False}, ["short"]),
         ("ag_news", {"errors": 43}, ["guessing"]),
+        ("ag_news", {"vectors": LEARNT}, ["learnt"]),
+        ("ag_news", {"vectors": "vectors.bin, sha256 0123"}, []),
         ("ag_news", {"errors": 42}, []),
         ("ag_news-part", {"errors": 50, "minibatches": 1}, ["subset", "short", "guessing"]),
         ("pets", {"minibatches": 1}, []),

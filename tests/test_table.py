@@ -50,7 +50,7 @@ def test_a_study_without_runs():
         ""
     }
     assert [line["seed"] for line in line("ag_news", "bow", "paper")] == ["0"]
-    assert [line["seed"] for line in line("ag_news", "lstm", "paper")] == [""]
+    assert [line["seed"] for line in line("sogou_news", "conv-small-th", "paper")] == [""]
     assert {line["checked"] for line in found} == {"", "yes", "no", "rounded"}
     assert text("paper").endswith("\nRuns: none yet.\n")
     assert row("BoW", "paper")[:2] == ["/ 11.19 /", "/ 7.15~ /"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crepe.config import Network
@@ -42,3 +43,8 @@ def initialize(module: nn.Module, deviation: float, seed: int) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * deviation)
+
+
+def embed(codes: Tensor, table: Tensor, dtype: torch.dtype) -> Tensor:
+    """Vectors of symbols: rows of `table` [symbols + 1, size] by `codes`, zero for code 0: dtype [..., size]."""
+    return F.embedding(codes, table).to(dtype) * (codes > 0).unsqueeze(-1)

@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from crepe.batches import Batch
 from crepe.config import Network
 from crepe.errors import CrepeError
-from crepe.models import Inputs
+from crepe.models import Inputs, embed
 
 GROUP = 16
 """Rows that the first fully connected layer takes as if they were of one length."""
@@ -128,7 +128,7 @@ class ConvNet(nn.Module):
             if packed is not None:
                 x = convolve(move(packed, needed), weight)
             elif self.embedding is not None:
-                x = convolve(self._embed(batch.take(needed.rows, needed.columns), dtype), weight)
+                x = convolve(embed(batch.take(needed.rows, needed.columns), self.embedding, dtype), weight)
             else:
                 x = lookup(batch.take(needed.rows, needed.columns), weight)
             packed = Packed(rectify(max_pool(x, pool) + bias), Layout(widths // pool, device), used)
@@ -138,11 +138,6 @@ class ConvNet(nn.Module):
         assert packed is not None, "there is a convolution"
         parts = move(packed, grouped).split_with_sizes([rows * width for rows, width in shapes])
         return [part.view(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]
-
-    def _embed(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
-        """Vectors of symbols, zero for symbol 0: [..., embedding]."""
-        assert self.embedding is not None
-        return F.embedding(codes, self.embedding).to(dtype) * (codes > 0).unsqueeze(-1)
 
 
 class Layout:

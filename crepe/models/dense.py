@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crepe.batches import Batch
+from crepe.models import embed
 from crepe.models.convnet import ConvNet, rectify, working
 
 
@@ -26,7 +27,7 @@ def dense(network: ConvNet, batch: Batch, dtype: torch.dtype, channels_last: boo
     if network.embedding is None:
         x = F.one_hot(codes, kernels[0][0].shape[1] + 1)[:, :, 1:].to(dtype).transpose(1, 2)
     else:
-        x = (F.embedding(codes, network.embedding).to(dtype) * (codes > 0).unsqueeze(-1)).transpose(1, 2)
+        x = embed(codes, network.embedding, dtype).transpose(1, 2)
     if channels_last:
         x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
     for (weight, bias), pool in zip(kernels, network.pools, strict=True):

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shlex
 import sys
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,7 @@ wildcard_constraints:
     dataset=crepe.config.KEY.pattern,
     feature=crepe.config.KEY.pattern,
     model=crepe.config.KEY.pattern,
+    vectors=crepe.config.KEY.pattern,
     seed=r"\d+",
 
 
@@ -110,6 +112,7 @@ def model_part(key):
             "networks": {network: catalog["networks"][network]},
             # How fast it is says nothing of what it is.
             "models": {key: {name: value for name, value in entry.items() if name != "speed"}},
+            "vectors": {name: value for name, value in catalog.get("vectors", {}).items() if name == entry.get("weights")},
         },
         "training": {training: config["training"][training]},
     }
@@ -135,6 +138,10 @@ def encode_config(wildcards):
     return as_json({"catalog": {"features": {wildcards.feature: feature}}})
 
 
+def vectors_config(wildcards):
+    return as_json({"catalog": {"vectors": {wildcards.vectors: config["catalog"]["vectors"][wildcards.vectors]}}})
+
+
 def train_config(wildcards):
     part = dataset_part(wildcards.dataset, "title", "paper", "epoch_minibatches")
     return as_json(crepe.config.merge(part, model_part(wildcards.model)))
@@ -156,6 +163,18 @@ def local_archive(wildcards):
     """The archive of a dataset that can only come from a file on this machine."""
     locals_ = [source.local for source in study.dataset(wildcards.dataset).sources]
     return [str(locals_[0])] if len(locals_) == 1 and locals_[0] else []
+
+
+def vectors(wildcards):
+    """The vectors that a model starts from, if it does."""
+    model, *_ = study.model(wildcards.model)
+    if model.weights in crepe.config.WEIGHTS:
+        return []
+    return [f"data/vectors/{model.weights}/{model.feature}/{wildcards.dataset}.safetensors"]
+
+
+def vectors_option(wildcards, input):
+    return f"--vectors {shlex.quote(input.vectors[0])}" if input.vectors else ""
 
 
 def manifest(wildcards):
@@ -186,6 +205,11 @@ def download_minutes(wildcards):
 def text_minutes(wildcards):
     """At 2,000 rows a second."""
     return 10 + rows(wildcards) // 120_000
+
+
+def word_minutes(wildcards):
+    """At 200 rows a second."""
+    return 10 + rows(wildcards) // 12_000
 
 
 def model_mb(wildcards):

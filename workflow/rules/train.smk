@@ -2,6 +2,7 @@ rule train:
     """Train a model on a dataset. In: its shards; out: weights, learning curve, provenance."""
     input:
         manifest=manifest,
+        vectors=vectors,
         code=model_code("train"),
     output:
         weights=f"{RUN}/model.safetensors",
@@ -22,6 +23,7 @@ rule train:
         config=train_config,
         shards=subpath(input.manifest, parent=True),
         folder=subpath(output.run, parent=True),
+        vectors=vectors_option,
     shell:
         "crepe train {wildcards.dataset:q} {wildcards.model:q} --seed {wildcards.seed} --shards {params.shards:q}"
-        " --output {params.folder:q} --config {params.config:q} > {log:q} 2>&1"
+        " {params.vectors} --output {params.folder:q} --config {params.config:q} > {log:q} 2>&1"

@@ -1,0 +1,70 @@
+"""Vectors of words: learnt by word2vec from texts (gensim), or read from a published file."""
+
+import gzip
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from crepe.errors import CrepeError
+
+LEARNT = "learnt from its train rows"
+"""Where vectors come from that are not published ones."""
+
+PIECE = 2**20
+"""Bytes of a published file that are looked at together."""
+
+
+def learn(texts: Iterable[list[str]], size: int, least: int, epochs: int, seed: int) -> tuple[list[str], np.ndarray]:
+    """Learn vectors by skip-gram with negative sampling; the same texts and seed give the same bytes.
+
+    Args:
+        texts: the words of each text; gone through once for counting and once an epoch.
+        size: numbers of a vector.
+        least: times that a word occurs at the least.
+        epochs: times that the texts are learnt from.
+        seed: of the start values and samples.
+
+    Returns:
+        The words, most frequent first, and float32 [words, size]. Both are empty if no word is frequent enough.
+    """
+    from gensim.models import Word2Vec
+
+    # One worker: several would take the texts in an order of their own every time.
+    model = Word2Vec(vector_size=size, min_count=least, epochs=epochs, seed=seed, sg=1, workers=1)
+    model.build_vocab(texts)
+    if not len(model.wv):
+        return [], np.empty((0, size), np.float32)
+    model.train(texts, total_examples=model.corpus_count, epochs=epochs)
+    return list(model.wv.index_to_key), model.wv.vectors
+
+
+def published(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Read a file of word2vec's binary format, gzip-compressed or not, a piece at a time.
+
+    Returns:
+        Each word with its vector, float32 [size], in the file's order.
+
+    Raises:
+        CrepeError: the file is none of that format, or damaged, or ends early.
+    """
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else path.open("rb") as file:
+            words, size = (int(number) for number in file.readline(100).split())
+            rest, place = b"", 0
+            for _ in range(words):
+                end = rest.find(b" ", place)
+                while end < 0 or end + 1 + 4 * size > len(rest):
+                    piece = file.read(PIECE)
+                    if not piece:
+                        raise ValueError("it ends early")
+                    rest, place = rest[place:] + piece, 0
+                    end = rest.find(b" ")
+                # Some writers end an entry with a line end.
+                word = rest[place:end].lstrip(b"\n").decode(errors="replace")
+                place = end + 1 + 4 * size
+                yield word, np.frombuffer(rest, "<f4", size, end + 1)
+    except (OSError, EOFError, ValueError) as error:
+        raise CrepeError(f"{path}: is not a whole file of word2vec's binary format: {error}; fetch it again") from error
