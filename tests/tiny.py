@@ -42,6 +42,11 @@ def project(
     content["catalog"]["features"]["chars"]["length"] = 254
     content["catalog"]["networks"]["convnet-small"] |= {"features": 8, "hidden": [16, 16]}
     write(folder / "config/models.yaml", content)
+    kept = sorted({content["catalog"]["models"][model]["feature"] for model in models})
+    pipeline = (folder / "dvc.yaml").read_text()
+    for name, keys in (("features", kept), ("embedded", []), ("vectors", [])):
+        pipeline = re.sub(rf"(?m)^    {name}: .*$", f"    {name}: [{', '.join(keys)}]", pipeline)
+    (folder / "dvc.yaml").write_text(pipeline)
     return folder
 
 
