@@ -74,7 +74,7 @@ def plan(tmp_path_factory):
 
 def test_the_whole_grid_is_planned_within_15_seconds(plan):
     text, seconds = plan
-    counts = {"download": 8, "clean": 8, "encode": 24, "train": 176, "evaluate": 176, "table": 1, "report": 1}
+    counts = {"download": 8, "clean": 8, "encode": 32, "train": 176, "evaluate": 176, "table": 1, "report": 1}
     for rule, count in counts.items():
         assert re.search(rf"^{rule} +{count}$", text, flags=re.M), rule
     assert seconds < 15
