@@ -106,7 +106,9 @@ class Feature(Section):
     length: int | None = None
     """The columns of a text, as the paper's 1014; None leaves it whole."""
     vocabulary: int | None = None
-    """Of words: how many of the most frequent words of the train rows are kept."""
+    """Of words and n-grams: how many of the most frequent of the train rows are kept."""
+    longest: int | None = None
+    """Of n-grams: most words of one."""
     means: int | None = None
     """Of means: how many."""
     size: int | None = None
@@ -117,6 +119,8 @@ class Feature(Section):
     """Of means: times that the vectors are learnt from the train rows."""
 
     def __post_init__(self) -> None:
+        numbers = ("length", "vocabulary", "longest", "means", "size", "least", "epochs")
+        positive(self, *(name for name in numbers if getattr(self, name) is not None))
         for name in features.kind(self.kind).NEEDS:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is missing")

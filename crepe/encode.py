@@ -1,4 +1,4 @@
-"""Turn clean text into shards of integers: a feature's manifest, Arrow files and, for words, the vocabulary.
+"""Turn clean text into shards of integers: a feature's manifest, Arrow files and, if it has one, the vocabulary.
 
 Rows are read, encoded and written some thousands at a time, however many there are. The manifest is taken away first
 and written last: a folder that has one is whole.

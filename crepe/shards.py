@@ -2,7 +2,7 @@
 
 A folder holds Arrow IPC files of at most `ROWS` rows each, `train-00000-of-00002.arrow` and so on, and a
 `manifest.json` with what they hold and the digests that tie them to the clean data and the archive. A file has record
-batches of `label: int32` and `codes: large_list<uint8>` (characters) or `large_list<int32>` (words), not compressed.
+batches of `label: int32` and `codes: large_list<uint8>` (characters) or `large_list<int32>` (the rest), not compressed.
 Index 0 is "no symbol", an all-zero column; sequences end with their last other index.
 """
 
@@ -197,7 +197,7 @@ def compress(values: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def read_vocabulary(folder: Path | str, manifest: Manifest) -> pa.Table:
-    """The vocabulary of a folder of words: `word`, `count`, `rows`; line i has index i + 1.
+    """The vocabulary of a folder of words or n-grams: `word`, `count`, `rows`; line i has index i + 1.
 
     Raises:
         CrepeError: it is missing, or not the one the manifest speaks of.

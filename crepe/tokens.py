@@ -10,10 +10,13 @@ The words of a vocabulary are numbered from 1. Any other word is 0 and keeps its
 
 import re
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from crepe.errors import CrepeError
 
 if TYPE_CHECKING:  # A machine that only predicts can do without polars.
     import polars as pl
@@ -95,3 +98,24 @@ def vocabulary(rows: "pl.LazyFrame", fields: Sequence[str], size: int) -> "pl.Da
         .head(size)
         .collect(engine="streaming")
     )
+
+
+def train_vocabulary(train: Path, size: int) -> "pl.DataFrame":
+    """The `vocabulary` of a clean Parquet file.
+
+    Raises:
+        CrepeError: it has no words.
+    """
+    import polars as pl
+
+    found = vocabulary(pl.scan_parquet(train, glob=False), columns(train), size)
+    if found.is_empty():
+        raise CrepeError(f"{train}: has no words, only punctuation and the like; take a feature of characters")
+    return found
+
+
+def packed(table: "pl.DataFrame") -> bytes:
+    """A vocabulary as the content of vocabulary.parquet."""
+    content = BytesIO()
+    table.write_parquet(content, compression="zstd", statistics=False)
+    return content.getvalue()

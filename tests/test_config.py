@@ -279,6 +279,11 @@ def test_a_missing_key_is_named():
             "and there is no crepe/models/../linear.py with",
         ),
         ({"catalog": {"features": {"words": {"vocabulary": None}}}}, "vocabulary is missing"),
+        (
+            {"catalog": {"features": {"ngrams": {"longest": None}}}},
+            "config.catalog.features.ngrams: longest is missing",
+        ),
+        ({"catalog": {"features": {"ngrams": {"longest": 0}}}}, "longest must be more than 0"),
         ({"catalog": {"networks": {"convnet-small": {"dropout": 1.0}}}}, "dropout must be 0 or more and below 1"),
         ({"catalog": {"networks": {"convnet-small": {"convolutions": [[7]]}}}}, "expected 2 values, found [7]"),
         ({"catalog": {"models": {"bow": {"network": "linnear"}}}}, "catalog.models.bow.network: 'linnear' is not"),

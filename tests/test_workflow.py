@@ -77,7 +77,7 @@ def test_the_whole_grid_is_planned_within_15_seconds(plan):
     counts = {
         "download": 8,
         "clean": 8,
-        "encode": 40,
+        "encode": 48,
         "vectors": 8,
         "train": 176,
         "evaluate": 176,

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +48,7 @@ def coder(feature: Feature, train: Path) -> Coder:
     means = cluster(vectors, min(feature.means, len(words)))
     table = pl.DataFrame({"word": words, "mean": means})
     lines = table.group_by("mean").agg(pl.col("word").str.join(" ")).sort("mean")
-    content = BytesIO()
-    lines.select("word").write_parquet(content, compression="zstd", statistics=False)
+    content = tokens.packed(lines.select("word"))
     # Indices into the words, then into the means: `lines` has every mean that has a word, in the order of the means.
     index = np.append(0, np.searchsorted(lines["mean"].to_numpy(), means) + 1).astype(np.int32)
 
@@ -63,8 +61,8 @@ def coder(feature: Feature, train: Path) -> Coder:
         len(lines),
         tokens.indices(fields, table["word"]),
         codes,
-        sha256(content.getvalue()).hexdigest(),
-        content.getvalue(),
+        sha256(content).hexdigest(),
+        content,
     )
 
 

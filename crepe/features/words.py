@@ -2,7 +2,6 @@
 
 from functools import partial
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,6 @@ import numpy as np
 
 from crepe import shards, tokens
 from crepe.config import Feature
-from crepe.errors import CrepeError
 from crepe.features import Coder, Reader
 
 if TYPE_CHECKING:
@@ -26,26 +24,20 @@ def coder(feature: Feature, train: Path) -> Coder:
     Raises:
         CrepeError: there are none.
     """
-    import polars as pl
-
     assert feature.vocabulary is not None
-    fields = tokens.columns(train)
-    vocabulary = tokens.vocabulary(pl.scan_parquet(train, glob=False), fields, feature.vocabulary)
-    if vocabulary.is_empty():
-        raise CrepeError(f"{train}: has no words, only punctuation and the like; take a feature of characters")
+    vocabulary = tokens.train_vocabulary(train, feature.vocabulary)
 
     def codes(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
         return shards.trim(*tokens.flat(lists), feature.length)
 
-    content = BytesIO()
-    vocabulary.write_parquet(content, compression="zstd", statistics=False)
+    content = tokens.packed(vocabulary)
     return Coder(
         "int32",
         len(vocabulary),
-        tokens.indices(fields, vocabulary["word"]),
+        tokens.indices(tokens.columns(train), vocabulary["word"]),
         codes,
-        sha256(content.getvalue()).hexdigest(),
-        content.getvalue(),
+        sha256(content).hexdigest(),
+        content,
     )
 
 
