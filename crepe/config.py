@@ -104,6 +104,8 @@ class Feature(Section):
     """The columns of a text, as the paper's 1014; None leaves it whole."""
     vocabulary: int | None = None
     """Of words: how many of the most frequent words of the train rows are kept."""
+    thesaurus: str | None = None
+    """A mytheas file: words of texts drawn for training are replaced by synonyms of its; None leaves them alone."""
 
     def __post_init__(self) -> None:
         for name in features.kind(self.kind).NEEDS:
