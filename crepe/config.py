@@ -28,21 +28,21 @@ KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source(Section):
-    """One place an archive can be had from."""
+    """One place an archive, or a thesaurus, can be had from."""
 
     url: str
     """`https://`, `http://` or `file://` address, or a path relative to the working directory."""
     name: str = ""
     """What messages call it; the address if empty."""
     bytes: int | None = None
-    """Published size of the archive."""
+    """Published size of the file."""
     sha256: str | None = None
     md5: str | None = None
-    """Published checksums; sha256 is preferred. An archive from the network needs one of them."""
+    """Published checksums; sha256 is preferred. A file from the network needs one of them."""
 
     def __post_init__(self) -> None:
         if self.local is None and not (self.sha256 or self.md5):
-            raise ValueError(f"{self.url}: an archive from the network needs sha256 or md5")
+            raise ValueError(f"{self.url}: a file from the network needs sha256 or md5")
         for name, digits in (("sha256", 64), ("md5", 32)):
             value = getattr(self, name)
             if value is not None and (len(value) != digits or set(value) - set("0123456789abcdef")):
@@ -50,7 +50,7 @@ class Source(Section):
 
     @property
     def local(self) -> Path | None:
-        """The path of an archive on this machine, None for one on the network."""
+        """The path of a file on this machine, None for one on the network."""
         scheme, separator, rest = self.url.partition("://")
         if not separator:
             return Path(self.url)
@@ -83,6 +83,8 @@ class Dataset(Section):
     csv_md5: CsvDigests | None = None
     paper: str | None = None
     """The paper's dataset to compare with, a key of `paper/table3.csv`."""
+    english: bool = True
+    """Whether an English thesaurus is of use; models that have one are not run on it otherwise."""
 
     def __post_init__(self) -> None:
         positive(self, "train_rows", "test_rows", "epoch_minibatches")
@@ -111,6 +113,14 @@ class Feature(Section):
         for name in features.kind(self.kind).NEEDS:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is missing")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thesaurus(Section):
+    """A thesaurus, a file of its own: `data/raw/KEY.dat`."""
+
+    sources: tuple[Source, ...]
+    """Tried in order. Only the download needs them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,6 +209,7 @@ class Catalog(Section):
     """Everything a study can choose from, by key."""
 
     datasets: dict[str, Dataset]
+    thesauri: dict[str, Thesaurus]
     features: dict[str, Feature]
     networks: dict[str, Network]
     models: dict[str, Model]
@@ -260,6 +271,14 @@ class Config(Section):
         dataset = _lookup(self.catalog.datasets, "dataset", key)
         return dataset if dataset.title else dataclasses.replace(dataset, title=key)
 
+    def thesaurus(self, key: str) -> Thesaurus:
+        """The thesaurus `key` of the catalog.
+
+        Raises:
+            CrepeError: there is none of that name.
+        """
+        return _lookup(self.catalog.thesauri, "thesaurus", key)
+
     def feature(self, key: str) -> Feature:
         """The feature `key` of the catalog.
 
@@ -281,6 +300,13 @@ class Config(Section):
             self.catalog.networks[model.network],
             self.training[model.training],
         )
+
+    def chosen(self, dataset: str, model: str) -> bool:
+        """Whether the study runs `model` on `dataset`: it names both, and the one goes with the other."""
+        if dataset not in self.datasets or model not in self.models:
+            return False
+        _, feature, *_ = self.model(model)
+        return feature.thesaurus is None or self.dataset(dataset).english
 
 
 def load(overlay: str | None = None) -> Config:

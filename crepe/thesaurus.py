@@ -14,7 +14,6 @@ repetitions go too, whatever their case. A synonym may well be several words.
 **Ranks.** In the order of the meanings, then within a meaning: all that the file says of which is the most frequent.
 """
 
-import codecs
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -28,6 +27,26 @@ from crepe.tokens import WORD
 _ENTRY = re.compile(r"([^|]+)\|(\d+)")
 _MEANING = re.compile(r"(?:-|\([^|]*\))((?:\|[^|]*)+)")
 _NOTE = re.compile(r"\((?:antonym|[^()]+ term)\)$")
+
+
+def sniff(path: Path | str) -> str:
+    """Look at a file's first line only.
+
+    Returns:
+        The encoding that it names.
+
+    Raises:
+        CrepeError: the file is unreadable, or the line names none.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            encoding = stream.readline(60).strip().decode("latin-1")
+        "".encode(encoding)
+    except OSError as error:
+        raise CrepeError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (LookupError, ValueError) as error:
+        raise CrepeError(f"{path}: line 1: is not the name of an encoding: {encoding!r}") from error
+    return encoding
 
 
 def read(path: Path | str) -> dict[str, list[str]]:
@@ -94,19 +113,13 @@ def spots(starts: np.ndarray, entries: np.ndarray, offsets: np.ndarray) -> tuple
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a file, the first, which names its encoding, included."""
+    """The lines of a file, the first included."""
+    encoding = sniff(path)
+    content = path.read_bytes()
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CrepeError(f"{path}: cannot be read: {error.strerror or error}") from error
-    encoding = content.partition(b"\n")[0].strip().decode("latin-1")
-    try:
-        codecs.lookup(encoding)
         lines = content.decode(encoding).split("\n")
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
         raise CrepeError(f"{path}: line {number}: is not {encoding}") from error
-    except (LookupError, ValueError) as error:
-        raise CrepeError(f"{path}: line 1: is not the name of an encoding: {encoding[:60]!r}") from error
     # A file ends with a newline, and some have Windows' kind.
     return [line.removesuffix("\r") for line in lines[: None if lines[-1] else -1]]

@@ -1,3 +1,4 @@
+import itertools
 import os
 import re
 from pathlib import Path
@@ -29,9 +30,14 @@ def outputs(stage):
 # --- The pipeline files
 
 
-def test_the_demos_pipeline_is_the_papers_but_for_its_variables():
+def test_the_demos_pipeline_is_the_papers_but_for_its_variables_and_the_thesaurus():
     paper, demo = (yaml.safe_load(path.read_text()) for path in PIPELINES)
+    for stage in ("thesaurus", "data-th", "train-th"):
+        del paper["stages"][stage]
+    paper["stages"]["train"]["matrix"]["model"] = "${models}"
     assert demo["stages"] == paper["stages"]
+    for name in ("plain", "augmented"):
+        del paper["vars"][0][name]
     assert paper["vars"] == [
         {"root": ".", "study": "config/config.yaml", "entries": "config/datasets.yaml"},
         "config/config.yaml",
@@ -40,6 +46,15 @@ def test_the_demos_pipeline_is_the_papers_but_for_its_variables():
         {"root": "../..", "study": "config/demo.yaml", "entries": "config/demo.yaml"},
         "../../config/demo.yaml",
     ]
+
+
+def test_the_papers_pipeline_has_the_runs_of_its_study(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    lists, study = yaml.safe_load(PIPELINES[0].read_text())["vars"][0], config.load()
+    augmented = set(itertools.product(lists["augmented"]["datasets"], lists["augmented"]["models"]))
+    found = augmented | set(itertools.product(study.datasets, lists["plain"]))
+    assert found == {cell for cell in itertools.product(study.datasets, study.models) if study.chosen(*cell)}
+    assert not set(lists["plain"]) & set(lists["augmented"]["models"])
 
 
 def test_outputs_persist_and_the_small_ones_live_in_git():
@@ -53,6 +68,7 @@ def test_outputs_persist_and_the_small_ones_live_in_git():
     }
     assert cached == {
         "${item.dataset}.tgz",
+        "th_en_US_v2.dat",
         "${item.dataset}",
         "model.safetensors",
         "predictions.parquet",
@@ -72,7 +88,8 @@ def test_every_feature_of_a_study_is_kept(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     study = config.load(path)
     used = {study.catalog.models[model].feature for model in study.models}
-    kept = re.findall(r"data/shards/(.+?)/\$", "\n".join(outputs(stages(PIPELINES[0])["data"])))
+    paths = "\n".join(path for stage in stages(PIPELINES[0]).values() for path in outputs(stage))
+    kept = re.findall(r"data/shards/(.+?)/\$", paths)
     assert used <= set(kept)
 
 

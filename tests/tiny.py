@@ -35,6 +35,10 @@ def project(
 ) -> Path:
     """Copy the workflow to `folder`, with a tiny study in place of the paper's as the default configuration."""
     copy(folder)
+    # The demo's is the one for a study without a thesaurus.
+    pipeline = yaml.safe_load((ROOT / "results/demo/dvc.yaml").read_text())
+    variables = {"root": ".", "study": "config/config.yaml", "entries": "config/datasets.yaml"}
+    write(folder / "dvc.yaml", {**pipeline, "vars": [variables, "config/config.yaml"]})
     archive(folder / "archives/toys.tgz")
     write(folder / "config/config.yaml", study(datasets, models))
     write(folder / "config/datasets.yaml", {"catalog": {"datasets": {key: dataset() for key in datasets}}})
