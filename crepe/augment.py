@@ -80,28 +80,27 @@ class Augmented(Split):
 
         # A row's end counts as one more word, and nothing takes its place: a row is pieces of text, each with a
         # synonym behind it.
-        def ended(values: np.ndarray, at_end: np.ndarray | int) -> np.ndarray:
-            return np.append(values, np.broadcast_to(at_end, len(rows)))[order]
-
+        whole, nothing, replaced = self._whole[rows], np.zeros_like(rows), np.bincount(places, minlength=len(rows))
         places = np.append(places, np.arange(len(rows)))
         order = np.argsort(places, kind="stable")
-        places = places[order]
-        starts, ends = ended(starts, self._whole[rows]), ended(starts + self._sizes[words], self._whole[rows])
-        begins = np.where(np.diff(places, prepend=-1) > 0, 0, np.append(0, ends[:-1]))
-        sources = np.stack([self._starts[rows][places] + begins, ended(self._begins[synonyms], 0)], 1).ravel()
-        sizes = np.stack([starts - begins, ended(self._sizes[synonyms], 0)], 1).ravel()
+        places, last = places[order], (replaced + 1).cumsum() - 1
+        starts, ends = np.append(starts, whole)[order], np.append(starts + self._sizes[words], whole)[order]
+        begins = np.append(0, ends[:-1])
+        begins[last - replaced] = 0
+        pieces = self._starts[rows][places] + begins, np.append(self._begins[synonyms], nothing)[order]
+        sizes = np.stack([starts - begins, np.append(self._sizes[synonyms], nothing)[order]], 1).ravel()
 
         # What is beyond the length is cut off.
-        last = 2 * np.flatnonzero(np.diff(places, append=len(rows))) + 1
         stops = sizes.cumsum()
-        lengths = np.diff(stops[last], prepend=0)
-        stops -= np.repeat((stops[last] - lengths)[places], 2)
+        rows_end = stops[2 * last + 1]
+        rows_begin = np.append(0, rows_end[:-1])
+        stops -= np.repeat(rows_begin[places], 2)
         sizes = np.minimum(stops, self._limit) - np.minimum(stops - sizes, self._limit)
-        lengths = np.minimum(lengths, self._limit)
+        lengths = np.minimum(rows_end - rows_begin, self._limit)
 
         total = int(lengths.sum())
         shifts = torch.repeat_interleave(
-            self._place(sources - sizes.cumsum() + sizes), self._place(sizes), output_size=total
+            self._place(np.stack(pieces, 1).ravel() - sizes.cumsum() + sizes), self._place(sizes), output_size=total
         )
         order = np.argsort(lengths, kind="stable")
         return Batch(
@@ -127,7 +126,7 @@ def choose(generator: np.random.Generator, first: np.ndarray, counts: np.ndarray
     # All words in random order, text by text; a text takes as many as it needs from the front.
     texts = np.repeat(np.arange(len(counts)), counts)
     before = counts.cumsum() - counts
-    order = np.lexsort((generator.random(len(texts)), texts))
+    order = np.argsort(texts + generator.random(len(texts)))
     taken = np.sort(order[np.arange(len(texts)) - before[texts] < replaced[texts]])
     return texts[taken], taken + (first - before)[texts[taken]]
 
