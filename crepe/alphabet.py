@@ -50,13 +50,10 @@ def join(fields: Sequence[bytes]) -> bytes:
 
 
 def encode(texts: bytes, offsets: np.ndarray, alphabet: str, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Turn many joined texts into alphabet indices.
-
-    The texts come in reverse order, the last row first: reversing the whole buffer then turns each text and puts
-    the rows in order, in one pass.
+    """Turn many joined texts into alphabet indices, the zeros at their ends cut off.
 
     Args:
-        texts: all texts behind one another.
+        texts: all texts behind one another, the last row first.
         offsets: int64 [rows + 1], starts at 0: where each of them begins, and the end.
         alphabet: a key of `ALPHABETS`.
         length: columns of a text; what is beyond is cut off.
@@ -67,9 +64,29 @@ def encode(texts: bytes, offsets: np.ndarray, alphabet: str, length: int) -> tup
     Raises:
         CrepeError: there is no alphabet of that name.
     """
+    return trim(*encode_whole(texts, offsets, alphabet), length)
+
+
+def encode_whole(texts: bytes, offsets: np.ndarray, alphabet: str) -> tuple[np.ndarray, np.ndarray]:
+    """Turn many joined texts into alphabet indices, one for each byte.
+
+    The texts come in reverse order, the last row first: reversing the whole buffer then turns each text and puts
+    the rows in order, in one pass.
+
+    Args:
+        texts: all texts behind one another.
+        offsets: int64 [rows + 1], starts at 0: where each of them begins, and the end.
+        alphabet: a key of `ALPHABETS`.
+
+    Returns:
+        uint8 [total] and int64 [rows + 1]: values and offsets of the rows.
+
+    Raises:
+        CrepeError: there is no alphabet of that name.
+    """
     # bytes.translate is the fastest look-up table at hand: numpy widens the indices to 8 bytes each first.
     indices = np.frombuffer(texts.translate(_table(alphabet)), np.uint8)[::-1]
-    return trim(np.ascontiguousarray(indices), offsets[-1] - offsets[::-1], length)
+    return np.ascontiguousarray(indices), offsets[-1] - offsets[::-1]
 
 
 def digest(alphabet: str) -> str:

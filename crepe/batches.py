@@ -88,6 +88,10 @@ class Split:
             self._place(self.labels[rows].astype(np.int64)),
         )
 
+    def drawn(self, rows: np.ndarray, seed: int, number: int) -> Batch:
+        """The minibatch of `rows` as a training with `seed` gets it as its `number`-th, counted from 0."""
+        return self.batch(rows)
+
     def _place(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(self.device, non_blocking=True)
 

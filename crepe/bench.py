@@ -26,6 +26,7 @@ from rich.table import Table
 from torch import Tensor
 
 from crepe import shards
+from crepe.augment import training
 from crepe.batches import Batch, Sampler, Split
 from crepe.config import load
 from crepe.device import choose_device, choose_precision, describe, keep_memory
@@ -90,9 +91,9 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     assert isinstance(network, ConvNet)
     initialize(network, settings.deviation, 0)
     network.to(place)
-    train, test = (Split(shards.read(folder, split, manifest), place) for split in shards.SPLITS)
+    train, test = training(folder, manifest, place), Split(shards.read(folder, "test", manifest), place)
     sampler = Sampler(train.labels, len(manifest.classes), recipe.minibatch, 0)
-    batches = [train.batch(sampler.rows(number)) for number in range(BATCHES)]
+    batches = [train.drawn(sampler.rows(number), 0, number) for number in range(BATCHES)]
     # Tests go through the rows by length; so do these, a few from the whole range.
     tests = [batch for _, batch in test.by_length(recipe.minibatch)][
         :: max(1, len(test) // recipe.minibatch // BATCHES)

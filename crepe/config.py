@@ -31,21 +31,21 @@ KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source(Section):
-    """One place an archive can be had from."""
+    """One place an archive, or a thesaurus, can be had from."""
 
     url: str
     """`https://`, `http://` or `file://` address, or a path relative to the working directory."""
     name: str = ""
     """What messages call it; the address if empty."""
     bytes: int | None = None
-    """Published size of the archive."""
+    """Published size of the file."""
     sha256: str | None = None
     md5: str | None = None
-    """Published checksums; sha256 is preferred. An archive from the network needs one of them."""
+    """Published checksums; sha256 is preferred. A file from the network needs one of them."""
 
     def __post_init__(self) -> None:
         if self.local is None and not (self.sha256 or self.md5):
-            raise ValueError(f"{self.url}: an archive from the network needs sha256 or md5")
+            raise ValueError(f"{self.url}: a file from the network needs sha256 or md5")
         for name, digits in (("sha256", 64), ("md5", 32)):
             value = getattr(self, name)
             if value is not None and (len(value) != digits or set(value) - set("0123456789abcdef")):
@@ -53,7 +53,7 @@ class Source(Section):
 
     @property
     def local(self) -> Path | None:
-        """The path of an archive on this machine, None for one on the network."""
+        """The path of a file on this machine, None for one on the network."""
         scheme, separator, rest = self.url.partition("://")
         if not separator:
             return Path(self.url)
@@ -86,6 +86,8 @@ class Dataset(Section):
     csv_md5: CsvDigests | None = None
     paper: str | None = None
     """The paper's dataset to compare with, a key of `paper/table3.csv`."""
+    english: bool = True
+    """Whether an English thesaurus is of use; models that have one are not run on it otherwise."""
 
     def __post_init__(self) -> None:
         positive(self, "train_rows", "test_rows", "epoch_minibatches")
@@ -117,6 +119,8 @@ class Feature(Section):
     """Of means: times that a word must occur in the train rows to have a vector."""
     epochs: int | None = None
     """Of means: times that the vectors are learnt from the train rows."""
+    thesaurus: str | None = None
+    """A mytheas file: words of texts drawn for training are replaced by synonyms of its; None leaves them alone."""
 
     def __post_init__(self) -> None:
         numbers = ("length", "vocabulary", "longest", "means", "size", "least", "epochs")
@@ -141,6 +145,14 @@ class Vectors(Section):
 
     def __post_init__(self) -> None:
         positive(self, "size", "least", "epochs")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thesaurus(Section):
+    """A thesaurus, a file of its own: `data/raw/KEY.dat`."""
+
+    sources: tuple[Source, ...]
+    """Tried in order. Only the download needs them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,6 +245,7 @@ class Catalog(Section):
     """Everything a study can choose from, by key."""
 
     datasets: dict[str, Dataset]
+    thesauri: dict[str, Thesaurus]
     features: dict[str, Feature]
     networks: dict[str, Network]
     models: dict[str, Model]
@@ -296,6 +309,14 @@ class Config(Section):
         dataset = _lookup(self.catalog.datasets, "dataset", key)
         return dataset if dataset.title else dataclasses.replace(dataset, title=key)
 
+    def thesaurus(self, key: str) -> Thesaurus:
+        """The thesaurus `key` of the catalog.
+
+        Raises:
+            CrepeError: there is none of that name.
+        """
+        return _lookup(self.catalog.thesauri, "thesaurus", key)
+
     def feature(self, key: str) -> Feature:
         """The feature `key` of the catalog.
 
@@ -325,6 +346,13 @@ class Config(Section):
             self.catalog.networks[model.network],
             self.training[model.training],
         )
+
+    def chosen(self, dataset: str, model: str) -> bool:
+        """Whether the study runs `model` on `dataset`: it names both, and the one goes with the other."""
+        if dataset not in self.datasets or model not in self.models:
+            return False
+        _, feature, *_ = self.model(model)
+        return feature.thesaurus is None or self.dataset(dataset).english
 
 
 def load(overlay: str | None = None) -> Config:

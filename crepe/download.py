@@ -1,8 +1,8 @@
-"""Fetch a dataset's archive from the first of its sources that has it, and check it.
+"""Fetch a dataset's archive, or a thesaurus, from the first of its sources that has it, and check it.
 
 A download that broke off is continued, by the same call and by the next one: what has come so far stands beside the
-target in a hidden file named after the source's checksum, so that the bytes of two sources never mix. The archive
-appears under its own name when its size and checksum are right and it is a whole gzip-compressed tar.
+target in a hidden file named after the source's checksum, so that the bytes of two sources never mix. The file appears
+under its own name when its size and checksum are right and it is a whole gzip-compressed tar, or a whole thesaurus.
 """
 
 import argparse
@@ -11,8 +11,9 @@ import re
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
 
@@ -21,8 +22,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util.retry import Retry
 
-from crepe import __version__, archive, config
-from crepe.config import Dataset, Source
+from crepe import __version__, archive, config, thesaurus
+from crepe.config import Dataset, Source, Thesaurus
 from crepe.errors import CrepeError
 from crepe.files import digest, replacing
 from crepe.progress import meter, quantity
@@ -45,13 +46,32 @@ PIECE = 2**18
 
 HEADERS = {
     "User-Agent": f"crepe/{__version__}",
-    # The archive as it is: sizes, checksums and ranges are those of its own bytes.
+    # The file as it is: sizes, checksums and ranges are those of its own bytes.
     "Accept-Encoding": "identity",
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What is fetched."""
+
+    noun: str
+    """What messages call it."""
+    section: str
+    """Of the catalog."""
+    suffix: str
+    sniff: Callable[[Path], object]
+    """Raises CrepeError for a file of another kind after a look at its beginning ..."""
+    check: Callable[[Path], object]
+    """... and when all of it has been read."""
+
+
+_ARCHIVE = _File("archive", "datasets", ".tgz", archive.sniff, archive.check)
+_THESAURUS = _File("thesaurus", "thesauri", ".dat", thesaurus.sniff, thesaurus.read)
+
+
 class _SourceError(CrepeError):
-    """A source does not give the archive; its text says why."""
+    """A source does not give the file; its text says why."""
 
 
 class _PassingError(_SourceError):
@@ -64,72 +84,79 @@ class _PassingError(_SourceError):
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("dataset", metavar="DATASET", help="key of the dataset in the configuration")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="the archive (data/raw/DATASET.tgz)")
+    parser.add_argument("key", metavar="KEY", help="of the dataset, or the thesaurus, in the configuration")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the file (data/raw/KEY.tgz, or data/raw/KEY.dat)")
     parser.add_argument("--config", metavar="OVERLAY", help="YAML or JSON file, or JSON text, over the configuration")
 
 
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
-    dataset = config.load(options.config).dataset(options.dataset)
-    download(options.dataset, dataset, options.output or Path("data/raw") / f"{options.dataset}.tgz")
+    settings, key = config.load(options.config), options.key
+    entry = settings.thesaurus(key) if key in settings.catalog.thesauri else settings.dataset(key)
+    suffix = _file(entry).suffix
+    download(key, entry, options.output or Path("data/raw") / f"{key}{suffix}")
 
 
-def download(key: str, dataset: Dataset, path: Path | str) -> None:
-    """Bring a dataset's archive to `path`, unless the right one is there.
+def download(key: str, entry: Dataset | Thesaurus, path: Path | str) -> None:
+    """Bring a dataset's archive, or a thesaurus, to `path`, unless the right one is there.
 
     Args:
-        key: the dataset's name in messages.
-        dataset: its sources are tried in order.
-        path: the archive; its folder is made if missing.
+        key: the name in messages.
+        entry: its sources are tried in order.
+        path: the file; its folder is made if missing.
 
     Raises:
-        CrepeError: no source gave the archive (the text says why, for each), or `path` cannot be written.
+        CrepeError: no source gave the file (the text says why, for each), or `path` cannot be written.
     """
-    path = Path(path)
+    path, file = Path(path), _file(entry)
     if path.is_dir():
-        raise CrepeError(f"{path}: is a folder; name the archive's file")
-    if path.exists() and _stands(key, dataset, path):
+        raise CrepeError(f"{path}: is a folder; name the {file.noun}'s file")
+    if path.exists() and _stands(key, entry, path):
         return
     faults = []
-    for source in dataset.sources:
+    for source in entry.sources:
         try:
             if source.local is None:
-                _from_network(key, source, path)
+                _from_network(key, source, path, file)
             else:
-                _from_disk(source, path)
+                _from_disk(source, path, file)
         except _SourceError as fault:
             _tell(f"{key}: {_label(source)}: {fault}")
             faults.append(f"  {source.name + ', ' if source.name else ''}{source.url}: {fault}")
         else:
-            for other in dataset.sources:
+            for other in entry.sources:
                 _part(path, other).unlink(missing_ok=True)
             _tell(f"{key}: {path}: {quantity(path.stat().st_size, 'B')} from {_label(source)}")
             return
-    overlay = json.dumps({"catalog": {"datasets": {key: {"sources": [{"url": f"file:///FOLDER/{key}.tgz"}]}}}})
-    remedy = f"Name another source, for instance by --config '{overlay}', or put the archive at {path} by hand"
+    url = f"file:///FOLDER/{key}{file.suffix}"
+    overlay = json.dumps({"catalog": {file.section: {key: {"sources": [{"url": url}]}}}})
+    remedy = f"Name another source, for instance by --config '{overlay}', or put the {file.noun} at {path} by hand"
     listed = faults or ["  the configuration names none"]
-    raise CrepeError("\n".join([f"no source has the archive of {key}:", *listed, remedy]))
+    raise CrepeError("\n".join([f"no source has the {file.noun} of {key}:", *listed, remedy]))
 
 
-def _stands(key: str, dataset: Dataset, path: Path) -> bool:
-    """Whether `path` is the archive of one of the sources already."""
-    faults = []
-    for source in dataset.sources:
+def _file(entry: Dataset | Thesaurus) -> _File:
+    return _THESAURUS if isinstance(entry, Thesaurus) else _ARCHIVE
+
+
+def _stands(key: str, entry: Dataset | Thesaurus, path: Path) -> bool:
+    """Whether `path` is the file of one of the sources already."""
+    faults, file = [], _file(entry)
+    for source in entry.sources:
         try:
-            _verify(path, source)
+            _verify(path, source, file)
             if _checksum(source) is None and source.local and digest(path) != digest(source.local):
                 raise _SourceError("differs from it")
         except CrepeError as fault:
-            faults.append(f"{key}: {path}: is not the archive of {_label(source)}: {fault}")
+            faults.append(f"{key}: {path}: is not the {file.noun} of {_label(source)}: {fault}")
         else:
-            _tell(f"{key}: {path}: is there already, the archive of {_label(source)}")
+            _tell(f"{key}: {path}: is there already, the {file.noun} of {_label(source)}")
             return True
     _tell("\n".join(faults))
     return False
 
 
-def _from_disk(source: Source, path: Path) -> None:
+def _from_disk(source: Source, path: Path, file: _File) -> None:
     assert source.local is not None
     if not source.local.is_file():
         raise _SourceError("there is no such file")
@@ -140,17 +167,17 @@ def _from_disk(source: Source, path: Path) -> None:
     with original, replacing(path) as temporary:
         with temporary.open("wb") as copy:
             copyfileobj(original, copy, PIECE)
-        _verify(temporary, source)
+        _verify(temporary, source, file)
 
 
-def _from_network(key: str, source: Source, path: Path) -> None:
+def _from_network(key: str, source: Source, path: Path, file: _File) -> None:
     part = _part(path, source)
     with _writing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
     for again in (False, True):
         pieced = _fetch(key, source, part)
         try:
-            _verify(part, source)
+            _verify(part, source, file)
             break
         except _SourceError:
             part.unlink()
@@ -199,7 +226,7 @@ def _attempt(title: str, source: Source, part: Path) -> bool:
 
 
 def _extent(answer: requests.Response, part: Path) -> tuple[int, int | None]:
-    """Where the answer's bytes begin in the archive, and how many that has."""
+    """Where the answer's bytes begin in the file, and how many that has."""
     have, status = _size(part), answer.status_code
     text = f"answers {status} {answer.reason or ''}".rstrip()
     if status == 416 and have:
@@ -248,16 +275,16 @@ def _receive(answer: requests.Response, part: Path, title: str, start: int, tota
         raise _PassingError(f"broke off after {done:,} of {total:,} bytes")
 
 
-def _verify(path: Path, source: Source) -> None:
-    """Compare `path` with what is published of the source's archive."""
+def _verify(path: Path, source: Source, file: _File) -> None:
+    """Compare `path` with what is published of the source's file."""
     try:
-        archive.sniff(path)
+        file.sniff(path)
         if source.bytes not in (None, size := _size(path)):
             raise _SourceError(f"has {size:,} bytes, published are {source.bytes:,}")
         algorithm, wanted = ("sha256", source.sha256) if source.sha256 else ("md5", source.md5)
         if wanted and (found := digest(path, algorithm)) != wanted:
             raise _SourceError(f"has {algorithm} {found}, published is {wanted}")
-        archive.check(path)
+        file.check(path)
     except _SourceError:
         raise
     except CrepeError as error:

@@ -1,5 +1,7 @@
 """Turn clean text into shards of integers: a feature's manifest, Arrow files and, if it has one, the vocabulary.
 
+A feature with a thesaurus gets two splits more, the words that can be replaced and their synonyms (`crepe.shards`).
+
 Rows are read, encoded and written some thousands at a time, however many there are. The manifest is taken away first
 and written last: a folder that has one is whole.
 """
@@ -14,7 +16,7 @@ import polars as pl
 from crepe import config, features, shards
 from crepe.config import Feature
 from crepe.errors import CrepeError
-from crepe.features import Coder
+from crepe.features import Coder, Codes
 from crepe.files import digest, read_json, replacing
 from crepe.progress import Meter, meter
 from crepe.shards import Manifest, Ragged
@@ -58,7 +60,8 @@ def encode(key: str, name: str, feature: Feature, clean: Path, output: Path) -> 
         The manifest, as written.
 
     Raises:
-        CrepeError: the clean files are missing, damaged or another dataset's, or the folder cannot be written.
+        CrepeError: the clean files or the thesaurus are missing, damaged or another dataset's, or the folder cannot be
+            written.
     """
     facts = _facts(key, clean)
     coder: Coder = features.kind(feature.kind).coder(feature, clean / "train.parquet")
@@ -73,29 +76,37 @@ def encode(key: str, name: str, feature: Feature, clean: Path, output: Path) -> 
         rows=facts["rows"],
         archive=facts["archive"],
         clean=facts["sha256"],
+        thesaurus=coder.replaceable.source if coder.replaceable else None,
     )
+    splits = {split: (split, coder.column, coder.codes) for split in shards.SPLITS}
+    if coder.replaceable:
+        splits["train"] = ("train", coder.column, coder.replaceable.codes)
+        splits[shards.SPOTS] = ("train", coder.replaceable.column, coder.replaceable.spots)
     _remove(output / shards.MANIFEST)
     if coder.vocabulary:
         with replacing(output / shards.VOCABULARY) as path:
             path.write_bytes(coder.vocabulary)
-    for split in shards.SPLITS:
-        rows = pl.scan_parquet(clean / f"{split}.parquet", glob=False)
-        with meter(f"{key}: {split} {name}", manifest.rows[split], "rows") as done:
-            for index, file in enumerate(shards.names(split, manifest.rows[split])):
-                parts = _parts(rows.slice(index * shards.ROWS, shards.ROWS), coder, done)
+    for split, (source, column, codes) in splits.items():
+        rows = pl.scan_parquet(clean / f"{source}.parquet", glob=False)
+        with meter(f"{key}: {split} {name}", manifest.rows[source], "rows") as done:
+            for index, file in enumerate(shards.names(split, manifest.rows[source])):
+                parts = _parts(rows.slice(index * shards.ROWS, shards.ROWS), column, codes, done)
                 manifest.shards.setdefault(split, []).append(shards.write(output / file, parts))
+    if coder.replaceable:
+        (file,) = shards.names(shards.SYNONYMS, 1)
+        manifest.shards[shards.SYNONYMS] = [shards.write(output / file, coder.replaceable.synonyms)]
     manifest.write(output)
     named = {shard.file for parts in manifest.shards.values() for shard in parts}
-    for path in output.glob("t*-[0-9]*-of-[0-9]*.arrow"):
+    for path in output.glob("[st]*-[0-9]*-of-[0-9]*.arrow"):
         if path.name not in named:
             _remove(path)
     return manifest
 
 
-def _parts(rows: pl.LazyFrame, coder: Coder, done: Meter) -> Iterator[Ragged]:
-    texts = rows.select("label", codes=coder.column)
+def _parts(rows: pl.LazyFrame, column: pl.Expr, codes: Codes, done: Meter) -> Iterator[Ragged]:
+    texts = rows.select("label", codes=column)
     for batch in texts.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming"):
-        yield Ragged(*coder.codes(batch["codes"]), batch["label"].to_numpy())
+        yield Ragged(*codes(batch["codes"]), batch["label"].to_numpy())
         done.advance(len(batch))
 
 

@@ -106,7 +106,7 @@ def fit(run: Run, folder: Path, identity: str, steps: int | None = None) -> None
             rate = run.recipe.rate_at(epoch)
             # Dropout is a function of seed and minibatch too.
             torch.manual_seed((run.seed << 32) + run.done)
-            batch = run.train.batch(sampler.rows(run.done))
+            batch = run.train.drawn(sampler.rows(run.done), run.seed, run.done)
             scores = run.network(batch, run.dtype)
             loss = F.cross_entropy(scores.to(torch.promote_types(run.dtype, torch.float32)), batch.labels)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -237,7 +237,7 @@ def _folder(config: Config, dataset: str, model: str, seed: int) -> Path:
 
 def _runs(config: Config, dataset: str, model: str) -> Iterator[Run]:
     """The runs of a cell that are trained and tested, by seed; only those that the configuration names."""
-    if dataset in config.datasets and model in config.models:
+    if config.chosen(dataset, model):
         for seed in sorted(config.seeds):
             folder = _folder(config, dataset, model, seed)
             if (folder / "metrics.json").exists():

@@ -4,6 +4,12 @@ A folder holds Arrow IPC files of at most `ROWS` rows each, `train-00000-of-0000
 `manifest.json` with what they hold and the digests that tie them to the clean data and the archive. A file has record
 batches of `label: int32` and `codes: large_list<uint8>` (characters) or `large_list<int32>` (the rest), not compressed.
 Index 0 is "no symbol", an all-zero column; sequences end with their last other index.
+
+Where train texts are to get synonyms (`crepe.augment`), their rows are whole, neither cut to a length nor at their last
+other index, and two more splits in files of the same form go with them. `spots` has a row for each train row: for each
+word that can be replaced, where it begins in the row and the number of its entry in the thesaurus, `large_list<int32>`.
+`synonyms` has the entries, one behind the other: a row of the word itself, then one for each synonym by rank; the label
+is the number of the entry.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,6 +28,7 @@ from crepe.files import digest, read_json, replacing, write_json
 
 ROWS = 500_000
 SPLITS = ("train", "test")
+SPOTS, SYNONYMS = "spots", "synonyms"
 MANIFEST = "manifest.json"
 VOCABULARY = "vocabulary.parquet"
 
@@ -73,7 +80,7 @@ class Manifest:
     symbols: int
     """Largest index that can occur."""
     length: int | None
-    """Columns that a text is cut to; None where texts stay whole."""
+    """Columns that a text is cut to; None where texts stay whole. Train rows of a thesaurus are cut when drawn."""
     source: str
     """sha256 of the alphabet, or of vocabulary.parquet."""
     classes: list[str]
@@ -83,11 +90,16 @@ class Manifest:
     """sha256 of the archive that the data came in."""
     clean: dict[str, str]
     """sha256 of the clean Parquet files of `train` and `test`."""
+    thesaurus: str | None = None
+    """sha256 of the thesaurus that synonyms come from; None, and not in the file, where there are none."""
     shards: dict[str, list[Shard]] = field(default_factory=dict)
 
     def write(self, folder: Path | str) -> None:
         """Write `manifest.json`, the last file of a folder to appear."""
-        write_json(Path(folder) / MANIFEST, asdict(self))
+        content = asdict(self)
+        if self.thesaurus is None:
+            del content["thesaurus"]
+        write_json(Path(folder) / MANIFEST, content)
 
     @classmethod
     def read(cls, folder: Path | str) -> "Manifest":
@@ -101,7 +113,8 @@ class Manifest:
             raise CrepeError(f"{path}: is missing; {_AGAIN}")
         content: Any = read_json(path)
         try:
-            content["shards"] = {split: [Shard(**shard) for shard in content["shards"][split]] for split in SPLITS}
+            splits = (*SPLITS, SPOTS, SYNONYMS) if content.get("thesaurus") else SPLITS
+            content["shards"] = {split: [Shard(**shard) for shard in content["shards"][split]] for split in splits}
             manifest = cls(**content)
             for split in SPLITS:
                 if manifest.rows[split] != sum(shard.rows for shard in manifest.shards[split]):
@@ -142,9 +155,10 @@ def read(folder: Path | str, split: str, manifest: Manifest | None = None) -> Ra
     """
     manifest = manifest or Manifest.read(folder)
     parts = manifest.shards[split]
-    values = np.empty(sum(shard.values for shard in parts), manifest.dtype)
-    offsets = np.zeros(manifest.rows[split] + 1, np.int64)
-    labels = np.empty(manifest.rows[split], np.int32)
+    rows = sum(shard.rows for shard in parts)
+    values = np.empty(sum(shard.values for shard in parts), "int32" if split == SPOTS else manifest.dtype)
+    offsets = np.zeros(rows + 1, np.int64)
+    labels = np.empty(rows, np.int32)
     row = value = 0
     for batch in chain.from_iterable(_batches(Path(folder) / shard.file, shard) for shard in parts):
         codes, stop = batch["codes"], row + len(batch)

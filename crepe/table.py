@@ -84,8 +84,7 @@ def _lines(config: Config, cell: Cell) -> Iterator[list[Any]]:
     """A line for each of the study's seeds; one without a seed where the study does not have the cell."""
     runs = {run.seed: run for run in cell.runs}
     paper, checked = cell.paper_error, cell.paper.checked or None if cell.paper else None
-    chosen = cell.dataset in config.datasets and cell.model in config.models
-    for seed in sorted(config.seeds) if chosen else [None]:
+    for seed in sorted(config.seeds) if config.chosen(cell.dataset, cell.model) else [None]:
         place = [cell.dataset, cell.model, seed]
         if seed not in runs:
             yield [*place, None, None, None, paper, None, checked, None, None, None]

@@ -21,8 +21,13 @@ from crepe.errors import CrepeError
 if TYPE_CHECKING:  # A machine that only predicts can do without polars.
     import polars as pl
 
-WORD = r"[0-9a-z_\u00c0-\u1fff\u2070-\u2fff\u3040-\U0010ffff]+"
+_INSIDE = r"0-9a-z_\u00c0-\u1fff\u2070-\u2fff\u3040-\U0010ffff"
+
+WORD = rf"[{_INSIDE}]+"
 """ASCII letters, digits and `_`, and all from U+00C0 on but the blocks of general and of CJK punctuation."""
+
+PIECE = rf"[A-Z{_INSIDE}]+|[^A-Z{_INSIDE}]+"
+"""A word before it is lower-cased, or what stands between two: the matches of a text are all of it."""
 
 
 def tokenize(fields: Sequence[str] | str) -> list[str]:

@@ -12,8 +12,10 @@ import hashlib
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 from crepe import __version__, checkpoints, provenance, saved, shards
+from crepe.augment import training
 from crepe.batches import Split
 from crepe.config import Config, load
 from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision, keep_memory
@@ -105,11 +107,11 @@ def train(
         dtype=PRECISIONS[precision],
         recipe=recipe,
         seed=seed,
-        train=Split(shards.read(folder, "train", manifest), place),
+        train=training(folder, manifest, place),
         test=Split(shards.read(folder, "test", manifest), place),
         classes=len(manifest.classes),
     )
-    settings = {
+    settings: dict[str, Any] = {
         "feature": start.model.feature.as_dict(),
         "network": start.model.settings.as_dict(),
         "training": recipe.as_dict(),
@@ -118,6 +120,8 @@ def train(
         "vectors": start.vectors,
         "data": {"archive": manifest.archive, "clean": manifest.clean, "manifest": digest(folder / shards.MANIFEST)},
     }
+    if manifest.thesaurus:
+        settings["data"]["thesaurus"] = manifest.thesaurus
     identity = json.dumps([dataset, model, seed, place.type, __version__, settings], sort_keys=True)
     fit(run, output, hashlib.sha256(identity.encode()).hexdigest(), steps)
     write_text(output / "history.csv", _history(run.history))

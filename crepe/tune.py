@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crepe import provenance, scores, shards
-from crepe.batches import Split
+from crepe.augment import training
 from crepe.config import Config, Training, load
 from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision, keep_memory
 from crepe.errors import CrepeError
@@ -103,7 +103,7 @@ def tune(
     start = prepare(config, dataset, model, seed, folder, place)
     recipe, manifest = start.recipe, start.manifest
     recipes = [Training.parse(recipe.as_dict() | trial, "--try") for trial in trials]
-    whole = Split(shards.read(folder, "train", manifest), place)
+    whole = training(folder, manifest, place)
     order = np.random.Generator(np.random.Philox(key=[seed, 0])).permutation(len(whole))
     count = round(held_out * len(whole))
     if not 0 < count < len(whole):

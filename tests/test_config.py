@@ -17,6 +17,7 @@ from snakemake.utils import update_config
 from crepe import config
 from crepe.config import Config
 from crepe.errors import CrepeError
+from crepe.files import digest
 from crepe.sections import Section
 
 ROOT = Path(__file__).parent.parent
@@ -69,9 +70,37 @@ def test_datasets_are_those_of_table_3():
         assert found == tuple(int(line[name]) for name in names)
 
 
+def test_rows_with_a_thesaurus_are_those_of_table_4():
+    default = config.load()
+    paper = {(line["dataset"], line["model"]) for line in table("table4.csv") if line["error_pct"]}
+    chosen = {
+        (dataset, model) for dataset in default.datasets for model in default.models if default.chosen(dataset, model)
+    }
+    assert chosen == {(dataset, model) for dataset, model in paper if model in default.models}
+    for key in default.models:
+        if key.endswith("-th"):
+            augmented, plain = default.model(key), default.model(key.removesuffix("-th"))
+            assert dataclasses.replace(augmented[1], thesaurus=None) == plain[1]
+            assert augmented[2:] == plain[2:]
+            assert augmented[1].thesaurus == "data/raw/th_en_US_v2.dat"
+
+
+def test_models_stand_in_the_order_of_table_4():
+    order = list(dict.fromkeys(line["model"] for line in table("table4.csv")))
+    for keys in (config.load().models, config.load().catalog.models):
+        assert list(keys) == sorted(keys, key=order.index)
+
+
+def test_the_thesaurus_is_the_published_one(shared):
+    (source,) = config.load().catalog.thesauri["th_en_US_v2"].sources
+    path = shared / "data/th_en_US_v2.dat"
+    assert (source.bytes, source.sha256) == (path.stat().st_size, digest(path))
+
+
 def test_sources_have_the_published_figures():
-    published = [line for line in table("downloads.csv") if line["dataset"] != "mytheas"]
-    sources = [(key, source) for key, entry in config.load().catalog.datasets.items() for source in entry.sources]
+    published, catalog = table("downloads.csv"), config.load().catalog
+    sources = [(key, source) for key, entry in catalog.datasets.items() for source in entry.sources]
+    sources += [("mytheas", source) for source in catalog.thesauri["th_en_US_v2"].sources]
     assert [
         {"dataset": key, "source": source.name, "url": source.url}
         | {name: str(getattr(source, name) or "") for name in ("bytes", "sha256", "md5")}
@@ -214,7 +243,7 @@ def written(path):
 
 
 COLLECTIONS = {("training",)} | {
-    ("catalog", name) for name in ("datasets", "features", "networks", "models", "vectors")
+    ("catalog", name) for name in ("datasets", "thesauri", "features", "networks", "models", "vectors")
 }
 
 
@@ -301,7 +330,7 @@ def test_message(overlay, message):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"url": "https://example.org/a.tgz"}, "an archive from the network needs sha256 or md5"),
+        ({"url": "https://example.org/a.tgz"}, "a file from the network needs sha256 or md5"),
         ({"url": "a.tgz", "md5": "0" * 31}, "not 32 hexadecimal digits"),
         ({"url": "a.tgz", "sha256": "X" * 64}, "not 64 hexadecimal digits"),
     ],
@@ -337,7 +366,8 @@ def test_what_is_not_there_is_named(tmp_path, monkeypatch):
         config.load("nowhere.yaml")
     with pytest.raises(CrepeError, match="--config: is not valid JSON"):
         config.load('{"name": }')
-    for find in (config.load().dataset, config.load().feature, config.load().model):
+    default = config.load()
+    for find in (default.dataset, default.thesaurus, default.feature, default.model):
         with pytest.raises(CrepeError, match="'nothing' is not in the catalog, which has "):
             find("nothing")
     monkeypatch.chdir(tmp_path)
@@ -347,7 +377,7 @@ def test_what_is_not_there_is_named(tmp_path, monkeypatch):
 
 # --- Schema, dataclasses and README say the same
 
-JSON_TYPES = {str: "string", int: "integer", float: "number"}
+JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
 def compare(schema, type_, where, known):
@@ -381,6 +411,8 @@ def compare(schema, type_, where, known):
 def test_schema_dataclasses_and_readme_agree():
     known = {}
     compare(SCHEMA, Config, "", known)
+    # Explained once.
+    assert known.pop(".catalog.thesauri.*.sources[]") == known[".catalog.datasets.*.sources[]"]
     explained = {}
     for part in re.split(r"^#+ ", (ROOT / "config/README.md").read_text(), flags=re.M):
         title, _, text = part.partition("\n")

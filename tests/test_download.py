@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from crepe import archive, cli
 from crepe import download as module
-from crepe.config import Dataset, Source
+from crepe.config import Dataset, Source, Thesaurus
 from crepe.download import download
 from crepe.errors import CrepeError
 from tests import misbehaving as server
@@ -659,6 +659,47 @@ def test_a_full_disk_is_no_fault_of_the_source(serve, target):
     download("x", dataset(source(one.url), source(two.url)), target)
     assert arrived(target)
     assert one.ranges[1] == "bytes=100000-"
+
+
+# Thesauri
+
+WORDS = ("UTF-8\n" + "".join(f"word{i}|1\n(noun)|synonym of word{i}\n" for i in range(5000))).encode()
+
+
+def test_a_thesaurus(serve, tmp_path):
+    target = tmp_path / "raw" / "x.dat"
+    one = serve(server.dropping(1000), server.good, content=WORDS)
+    download("x", Thesaurus(sources=(source(one.url, WORDS),)), target)
+    assert arrived(target, WORDS)
+    assert one.ranges == [None, "bytes=1000-"]
+    (tmp_path / "y.dat").write_bytes(WORDS)
+    download("x", Thesaurus(sources=(Source(url=str(tmp_path / "y.dat")),)), tmp_path / "copied" / "x.dat")
+    assert arrived(tmp_path / "copied" / "x.dat", WORDS)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (CONTENT, "line 1: is not the name of an encoding: "),
+        (WORDS.rpartition(b"\n(")[0], "line 10001: expected a meaning of 'word4999', found the end"),
+    ],
+)
+def test_what_is_no_thesaurus_is_refused(serve, target, content, fault):
+    with pytest.raises(CrepeError) as caught:
+        download("x", Thesaurus(sources=(source(serve(server.good, content=content).url, content),)), target)
+    assert str(caught.value).startswith("no source has the thesaurus of x:\n")
+    assert fault in str(caught.value)
+    assert '{"catalog": {"thesauri": {"x": {"sources": [{"url": "file:///FOLDER/x.dat"}]}}}}' in str(caught.value)
+    assert not target.exists()
+
+
+def test_command_fetches_a_thesaurus(tmp_path, monkeypatch):
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    monkeypatch.chdir(tmp_path)
+    Path("here.dat").write_bytes(WORDS)
+    text = json.dumps({"catalog": {"thesauri": {"th_en_US_v2": {"sources": [{"url": "here.dat"}]}}}})
+    assert cli.main(["download", "th_en_US_v2", "--config", text]) == 0
+    assert arrived(Path("data/raw/th_en_US_v2.dat"), WORDS)
 
 
 # All together

@@ -1,3 +1,4 @@
+import itertools
 import os
 import re
 from pathlib import Path
@@ -32,14 +33,33 @@ def outputs(stage):
 def test_the_demos_pipeline_is_the_papers_but_for_its_variables():
     paper, demo = (yaml.safe_load(path.read_text()) for path in PIPELINES)
     assert demo["stages"] == paper["stages"]
-    lists = ("features", "embedded", "vectors")
     for pipeline, places in (
         (paper, {"root": ".", "study": "config/config.yaml", "entries": "config/datasets.yaml"}),
         (demo, {"root": "../..", "study": "config/demo.yaml", "entries": "config/demo.yaml"}),
     ):
         first, second = pipeline["vars"]
-        assert {key: value for key, value in first.items() if key not in lists} == places
+        assert {key: first[key] for key in places} == places
         assert second == f"{places['root']}/{places['study']}".removeprefix("./")
+
+
+@pytest.mark.parametrize("path", PIPELINES)
+def test_a_pipeline_has_all_that_its_study_needs(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    lists, _ = yaml.safe_load(path.read_text())["vars"]
+    study, plain, augmented = config.load(lists["study"]), lists["plain"], lists["augmented"]
+    cells = itertools.product(augmented["datasets"], augmented["models"])
+    found = [*cells, *itertools.product(study.datasets, plain["models"])]
+    assert sorted(found) == sorted(
+        cell for cell in itertools.product(study.datasets, study.models) if study.chosen(*cell)
+    )
+    for part in (plain, augmented):
+        models = [study.catalog.models[model] for model in part["models"]]
+        assert {model.feature for model in models} == set(part["features"])
+        started = [model for model in models if model.weights not in config.WEIGHTS]
+        assert {model.feature for model in started} == set(part["embedded"])
+        assert {model.weights for model in started} <= set(lists["vectors"])
+    needed = {study.feature(feature).thesaurus for feature in augmented["features"]}
+    assert {f"data/raw/{key}.dat" for key in augmented["thesauri"]} == needed
 
 
 def test_outputs_persist_and_the_small_ones_live_in_git():
@@ -53,6 +73,7 @@ def test_outputs_persist_and_the_small_ones_live_in_git():
     }
     assert cached == {
         "${item.dataset}.tgz",
+        "${item.file}.dat",
         "${item.dataset}",
         "${item.dataset}.safetensors",
         "model.safetensors",
@@ -66,18 +87,6 @@ def test_a_stage_asks_snakemake_for_all_that_it_puts_out():
         asked = stage["cmd"].split()
         for path in outputs(stage):
             assert any(word == path or word.startswith(f"{path}/") for word in asked)
-
-
-@pytest.mark.parametrize("path", PIPELINES)
-def test_every_feature_and_all_vectors_of_a_study_are_kept(path, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    first, *_ = yaml.safe_load(path.read_text())["vars"]
-    study = config.load(first["study"])
-    models = [study.catalog.models[model] for model in study.models]
-    assert {model.feature for model in models} == set(first["features"])
-    started = [model for model in models if model.weights not in config.WEIGHTS]
-    assert {model.feature for model in started} == set(first["embedded"])
-    assert {model.weights for model in started} == set(first["vectors"])
 
 
 # --- The real thing

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from snakemake_logger_plugin_crepe import targets_first
 
 from crepe import config
@@ -56,16 +55,6 @@ def plan(tmp_path_factory):
     """What Snakemake says it would do for all 22 rows of the paper on all eight datasets, and its processor time."""
     folder = tmp_path_factory.mktemp("grid")
     tiny.copy(folder)
-    path = folder / "config/models.yaml"
-    content = yaml.safe_load(path.read_text())
-    models = content["catalog"]["models"]
-    with (folder / "config/paper/table4.csv").open(newline="") as stream:
-        rows = list(dict.fromkeys(line["model"] for line in csv.DictReader(stream)))
-    for key in rows:
-        models.setdefault(key, models["conv-large"])
-    tiny.write(path, content)
-    default = folder / "config/config.yaml"
-    tiny.write(default, yaml.safe_load(default.read_text()) | {"models": rows})
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     text = tiny.run(folder, "snakemake", "-n", "--cores", "8", "--resources", "gpu=1", "all")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -77,10 +66,12 @@ def test_the_whole_grid_is_planned_within_15_seconds(plan):
     counts = {
         "download": 8,
         "clean": 8,
-        "encode": 48,
-        "vectors": 8,
-        "train": 176,
-        "evaluate": 176,
+        "thesaurus": 1,
+        # Sogou's texts have no synonyms.
+        "encode": 6 * 8 + 3 * 7,
+        "vectors": 8 + 7,
+        "train": 168,
+        "evaluate": 168,
         "table": 1,
         "report": 1,
     }
@@ -92,6 +83,7 @@ def test_the_whole_grid_is_planned_within_15_seconds(plan):
 def test_every_job_says_what_it_needs_of_the_machine(plan):
     jobs = re.findall(r"^rule (\w+):\n((?:    .*\n)+)", plan[0], flags=re.M)
     assert len(jobs) > 390
+    assert {"download", "thesaurus", "clean", "encode", "train", "evaluate"} <= {rule for rule, _ in jobs}
     for rule, text in jobs:
         if rule == "all":
             continue
@@ -272,3 +264,35 @@ def test_a_mirror_of_the_same_archive_makes_nothing_run_again(tmp_path):
     tiny.run(tmp_path, "snakemake", "--cores", "1", "data/raw/toys.tgz")
     tiny.update(catalog, {"catalog": {"datasets": {"toys": {"sources": [{**sources[1], "name": "here"}, sources[0]]}}}})
     assert "Nothing to be done" in tiny.run(tmp_path, "snakemake", "--cores", "1", "data/raw/toys.tgz")
+
+
+def test_a_thesaurus_is_fetched_once_and_is_for_english_texts(tmp_path):
+    tiny.project(tmp_path, ("toys", "others"), ("conv-small", "conv-small-th"))
+    path = tmp_path / "archives/th.dat"
+    path.write_text("UTF-8\ngoal|1\n(noun)|end|objective\n")
+    tiny.update(
+        tmp_path / "config/datasets.yaml",
+        {
+            "catalog": {
+                "datasets": {"others": {"english": False}},
+                "thesauri": {"th_en_US_v2": {"sources": [{"url": "archives/th.dat"}]}},
+            }
+        },
+    )
+    # The catalog of models comes later, with the published source.
+    models = tmp_path / "config/models.yaml"
+    content = json.loads(models.read_text())
+    del content["catalog"]["thesauri"]
+    tiny.write(models, content)
+    ends = {"table": 1, "report": 1}
+    found = tiny.planned(tmp_path)
+    assert found == {"download": 2, "clean": 2, "thesaurus": 1, "encode": 3, "train": 3, "evaluate": 3, **ends}
+    tiny.run(tmp_path, "snakemake", "--cores", "1", "data/shards/chars-th/toys/manifest.json")
+    assert (tmp_path / "data/raw/th_en_US_v2.dat").read_bytes() == path.read_bytes()
+    assert json.loads((tmp_path / "data/shards/chars-th/toys/manifest.json").read_text())["thesaurus"] == tiny.sha256(
+        path
+    )
+    assert tiny.planned(tmp_path) == {"download": 1, "clean": 1, "encode": 2, "train": 3, "evaluate": 3, **ends}
+    path.write_text("UTF-8\ngoal|1\n(noun)|aim\n")
+    assert tiny.planned(tmp_path)["thesaurus"] == 1
+    assert tiny.planned(tmp_path)["encode"] == 3

@@ -43,10 +43,12 @@ def project(
     content["catalog"]["networks"]["convnet-small"] |= {"features": 8, "hidden": [16, 16]}
     write(folder / "config/models.yaml", content)
     kept = sorted({content["catalog"]["models"][model]["feature"] for model in models})
-    pipeline = (folder / "dvc.yaml").read_text()
-    for name, keys in (("features", kept), ("embedded", []), ("vectors", [])):
-        pipeline = re.sub(rf"(?m)^    {name}: .*$", f"    {name}: [{', '.join(keys)}]", pipeline)
-    (folder / "dvc.yaml").write_text(pipeline)
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    pipeline["vars"][0] |= {
+        "plain": {"models": list(models), "features": kept, "embedded": []},
+        "augmented": {key: [] for key in ("thesauri", "features", "embedded", "models", "datasets")},
+    }
+    write(folder / "dvc.yaml", pipeline)
     return folder
 
 

@@ -4,7 +4,8 @@ Such a module has
 
 - `NEEDS`, the keys of `crepe.config.Feature` that an entry of the kind must have;
 - `VOCABULARY`, whether there is one: a line of text for each index from 1 on;
-- `coder(feature, train)`, a `Coder` for `crepe encode`, made after a look at the clean train rows;
+- `coder(feature, train)`, a `Coder` for `crepe encode`, made after a look at the clean train rows; with what the
+  feature's thesaurus makes of them if it has one;
 - `reader(feature, vocabulary)`, a function that turns single texts into the same integers, for `crepe predict`.
 
 polars is imported where it is used: a machine that only trains and predicts can do without.
@@ -22,10 +23,31 @@ import numpy as np
 if TYPE_CHECKING:
     import polars as pl
 
+    from crepe.shards import Ragged
+
 Text = str | Sequence[str]
 """A text, or the fields of a row in the dataset's order."""
 
 Reader = Callable[[Text], np.ndarray]
+
+Codes = Callable[["pl.Series"], tuple[np.ndarray, np.ndarray]]
+"""What becomes of a batch of rows: values and offsets, as in `crepe.shards.Ragged`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replaceable:
+    """What the train rows need to have words replaced by synonyms (`crepe.augment`)."""
+
+    codes: Codes
+    """In place of those of the `Coder`: rows that are neither cut to a length nor where only zeros follow."""
+    column: "pl.Expr"
+    """What polars makes of a row ..."""
+    spots: Codes
+    """... and what becomes of a batch of it: see `crepe.thesaurus.spots`."""
+    synonyms: "Ragged"
+    """See `crepe.thesaurus.table`."""
+    source: str
+    """sha256 of the thesaurus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +60,14 @@ class Coder:
     """Largest index that can occur."""
     column: "pl.Expr"
     """What polars makes of a row ..."""
-    codes: Callable[["pl.Series"], tuple[np.ndarray, np.ndarray]]
-    """... and what becomes of a batch of it: values and offsets, as in `crepe.shards.Ragged`."""
+    codes: Codes
+    """... and what becomes of a batch of it."""
     source: str
     """sha256 of what the integers mean: of `vocabulary` if there is one."""
     vocabulary: bytes = b""
     """Content of vocabulary.parquet: `word`, `count`, `rows`, the line of index i being the i-th."""
+    replaceable: Replaceable | None = None
+    """None without a thesaurus."""
 
 
 def kind(name: str) -> ModuleType:

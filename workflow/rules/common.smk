@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import jsonschema
@@ -41,6 +42,7 @@ os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.env
 
 wildcard_constraints:
     dataset=crepe.config.KEY.pattern,
+    thesaurus=crepe.config.KEY.pattern,
     feature=crepe.config.KEY.pattern,
     model=crepe.config.KEY.pattern,
     vectors=crepe.config.KEY.pattern,
@@ -112,21 +114,30 @@ def model_part(key):
             "networks": {network: catalog["networks"][network]},
             # How fast it is says nothing of what it is.
             "models": {key: {name: value for name, value in entry.items() if name != "speed"}},
-            "vectors": {name: value for name, value in catalog.get("vectors", {}).items() if name == entry.get("weights")},
+            "vectors": {
+                name: value for name, value in catalog.get("vectors", {}).items() if name == entry.get("weights")
+            },
         },
         "training": {training: config["training"][training]},
     }
 
 
-def archives(wildcards):
-    """The archives that will do for a dataset. Where they come from is no matter, so long as they have a checksum."""
-    sources_ = study.dataset(wildcards.dataset).sources
-    return sorted({source.sha256 or source.md5 or source.url for source in sources_})
+def fetched(wildcards):
+    """The dataset or thesaurus that is downloaded."""
+    keys = dict(wildcards)
+    return study.thesaurus(keys["thesaurus"]) if "thesaurus" in keys else study.dataset(keys["dataset"])
+
+
+def checksums(wildcards):
+    """The files that will do for what is downloaded. Where they come from is no matter, so long as they have a checksum."""
+    return sorted({source.sha256 or source.md5 or source.url for source in fetched(wildcards).sources})
 
 
 def download_config(wildcards, output):
-    """The dataset whole. Snakemake takes no notice of changes in a parameter that asks for `output`."""
-    return as_json({"catalog": {"datasets": {wildcards.dataset: config["catalog"]["datasets"][wildcards.dataset]}}})
+    """The entry whole. Snakemake takes no notice of changes in a parameter that asks for `output`."""
+    ((kind, key),) = dict(wildcards).items()
+    section = {"dataset": "datasets", "thesaurus": "thesauri"}[kind]
+    return as_json({"catalog": {section: {key: config["catalog"][section][key]}}})
 
 
 def clean_config(wildcards):
@@ -150,7 +161,7 @@ def train_config(wildcards):
 def study_config():
     part = {key: config[key] for key in ("name", "datasets", "models", "seeds")}
     for key in study.datasets:
-        part = crepe.config.merge(part, dataset_part(key, "title", "paper", "epoch_minibatches"))
+        part = crepe.config.merge(part, dataset_part(key, "title", "paper", "epoch_minibatches", "english"))
     for key in study.models:
         part = crepe.config.merge(part, model_part(key))
     return as_json(part)
@@ -159,9 +170,9 @@ def study_config():
 # --- Files that depend on more than wildcards
 
 
-def local_archive(wildcards):
-    """The archive of a dataset that can only come from a file on this machine."""
-    locals_ = [source.local for source in study.dataset(wildcards.dataset).sources]
+def local_file(wildcards):
+    """The file of a dataset or thesaurus that can only come from a file on this machine."""
+    locals_ = [source.local for source in fetched(wildcards).sources]
     return [str(locals_[0])] if len(locals_) == 1 and locals_[0] else []
 
 
@@ -177,6 +188,11 @@ def vectors_option(wildcards, input):
     return f"--vectors {shlex.quote(input.vectors[0])}" if input.vectors else ""
 
 
+def synonyms(wildcards):
+    """The thesaurus of a feature, if it has one."""
+    return study.feature(wildcards.feature).thesaurus or []
+
+
 def manifest(wildcards):
     """The manifest of the shards that a run is trained on."""
     model, *_ = study.model(wildcards.model)
@@ -185,7 +201,11 @@ def manifest(wildcards):
 
 def runs(file):
     """A file of every run of the study."""
-    return expand(f"{RUN}/{file}", dataset=study.datasets, model=study.models, seed=study.seeds)
+    return [
+        f"{STUDY}/runs/{dataset}/{model}/{seed}/{file}"
+        for dataset, model, seed in product(study.datasets, study.models, study.seeds)
+        if study.chosen(dataset, model)
+    ]
 
 
 # --- What a step needs of the machine, for a scheduler: minutes and megabytes, generous estimates
@@ -198,7 +218,7 @@ def rows(wildcards):
 
 def download_minutes(wildcards):
     """At a megabyte a second."""
-    sizes = [source.bytes or 0 for source in study.dataset(wildcards.dataset).sources]
+    sizes = [source.bytes or 0 for source in fetched(wildcards).sources]
     return 30 + max(sizes) // 60_000_000
 
 

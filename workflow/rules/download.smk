@@ -21,7 +21,7 @@ rule demo_data:
 rule download:
     """Fetch a dataset's archive, checked. In: nothing, or a file on this machine; out: the archive."""
     input:
-        archive=local_archive,
+        archive=local_file,
         code=sources("download"),
     output:
         "data/raw/{dataset}.tgz",
@@ -36,7 +36,31 @@ rule download:
         mem_mb=1_000,
         runtime=download_minutes,
     params:
-        archives=archives,
+        archives=checksums,
         config=download_config,
     shell:
         "crepe download {wildcards.dataset:q} --output {output:q} --config {params.config:q} > {log:q} 2>&1"
+
+
+rule thesaurus:
+    """Fetch a thesaurus, checked. In: nothing, or a file on this machine; out: the file."""
+    input:
+        file=local_file,
+        code=sources("download"),
+    output:
+        "data/raw/{thesaurus}.dat",
+    log:
+        "logs/thesaurus/{thesaurus}.log",
+    benchmark:
+        "logs/thesaurus/{thesaurus}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1_000,
+        runtime=download_minutes,
+    params:
+        files=checksums,
+        config=download_config,
+    shell:
+        "crepe download {wildcards.thesaurus:q} --output {output:q} --config {params.config:q} > {log:q} 2>&1"

@@ -1,13 +1,14 @@
 rule encode:
-    """Turn clean text into shards of integers. In: the clean tables; out: the manifest, last of the shards' folder.
+    """Turn clean text into shards of integers. In: the clean tables, a feature's thesaurus; out: the manifest.
 
     How many shards there are depends on the rows, so the manifest stands for them: it has their digests, they are
-    compared whenever they are opened, and it appears when they all are there.
+    compared whenever they are opened, and it appears when they all are there, the last of its folder.
     """
     input:
         train="data/clean/{dataset}/train.parquet",
         test="data/clean/{dataset}/test.parquet",
         about="data/clean/{dataset}/clean.json",
+        thesaurus=synonyms,
         code=encode_code,
     output:
         "data/shards/{feature}/{dataset}/manifest.json",
