@@ -1,8 +1,8 @@
-"""Fetch a dataset's archive, or a thesaurus, from the first of its sources that has it, and check it.
+"""Fetch a dataset's archive, a thesaurus or word vectors from the first source that has them, and check them.
 
 A download that broke off is continued, by the same call and by the next one: what has come so far stands beside the
 target in a hidden file named after the source's checksum, so that the bytes of two sources never mix. The file appears
-under its own name when its size and checksum are right and it is a whole gzip-compressed tar, or a whole thesaurus.
+under its own name when its size and checksum are right and it is whole: a gzip-compressed tar, a thesaurus, or vectors.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util.retry import Retry
 
-from crepe import __version__, archive, config, thesaurus
-from crepe.config import Dataset, Source, Thesaurus
+from crepe import __version__, archive, config, thesaurus, word2vec
+from crepe.config import Dataset, Source, Thesaurus, Vectors
 from crepe.errors import CrepeError
 from crepe.files import digest, replacing
 from crepe.progress import meter, quantity
@@ -68,6 +68,9 @@ class _File:
 
 _ARCHIVE = _File("archive", "datasets", ".tgz", archive.sniff, archive.check)
 _THESAURUS = _File("thesaurus", "thesauri", ".dat", thesaurus.sniff, thesaurus.read)
+_VECTORS = _File("file of word vectors", "vectors", ".bin.gz", word2vec.sniff, word2vec.check)
+
+Entry = Dataset | Thesaurus | Vectors
 
 
 class _SourceError(CrepeError):
@@ -84,21 +87,27 @@ class _PassingError(_SourceError):
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("key", metavar="KEY", help="of the dataset, or the thesaurus, in the configuration")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="the file (data/raw/KEY.tgz, or data/raw/KEY.dat)")
+    parser.add_argument("key", metavar="KEY", help="of the dataset, thesaurus or vectors in the configuration")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the file (data/raw/KEY.tgz, .dat or .bin.gz)")
     parser.add_argument("--config", metavar="OVERLAY", help="YAML or JSON file, or JSON text, over the configuration")
 
 
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
     settings, key = config.load(options.config), options.key
-    entry = settings.thesaurus(key) if key in settings.catalog.thesauri else settings.dataset(key)
+    entry: Entry
+    if key in settings.catalog.thesauri:
+        entry = settings.thesaurus(key)
+    elif key in settings.catalog.vectors:
+        entry = settings.vectors(key)
+    else:
+        entry = settings.dataset(key)
     suffix = _file(entry).suffix
     download(key, entry, options.output or Path("data/raw") / f"{key}{suffix}")
 
 
-def download(key: str, entry: Dataset | Thesaurus, path: Path | str) -> None:
-    """Bring a dataset's archive, or a thesaurus, to `path`, unless the right one is there.
+def download(key: str, entry: Entry, path: Path | str) -> None:
+    """Bring a dataset's archive, a thesaurus or word vectors to `path`, unless the right file is there.
 
     Args:
         key: the name in messages.
@@ -135,11 +144,11 @@ def download(key: str, entry: Dataset | Thesaurus, path: Path | str) -> None:
     raise CrepeError("\n".join([f"no source has the {file.noun} of {key}:", *listed, remedy]))
 
 
-def _file(entry: Dataset | Thesaurus) -> _File:
-    return _THESAURUS if isinstance(entry, Thesaurus) else _ARCHIVE
+def _file(entry: Entry) -> _File:
+    return {Dataset: _ARCHIVE, Thesaurus: _THESAURUS, Vectors: _VECTORS}[type(entry)]
 
 
-def _stands(key: str, entry: Dataset | Thesaurus, path: Path) -> bool:
+def _stands(key: str, entry: Entry, path: Path) -> bool:
     """Whether `path` is the file of one of the sources already."""
     faults, file = [], _file(entry)
     for source in entry.sources:

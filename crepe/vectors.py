@@ -96,9 +96,7 @@ class _Texts:
 def _published(file: Path, size: int, words: list[str]) -> dict[int, np.ndarray]:
     """The vector of each word that the file has, by the word's index."""
     if not file.exists():
-        raise CrepeError(
-            f"{file}: is missing; `crepe download --vectors` fetches it, or choose vectors that are learnt"
-        )
+        raise CrepeError(f"{file}: is missing; `crepe download` fetches it, or choose vectors that are learnt")
     wanted = {word: index for index, word in enumerate(words, start=1)}
     found: dict[int, np.ndarray] = {}
     exact = set()

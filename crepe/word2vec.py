@@ -39,6 +39,25 @@ def learn(texts: Iterable[list[str]], size: int, least: int, epochs: int, seed: 
     return list(model.wv.index_to_key), model.wv.vectors
 
 
+def sniff(path: Path) -> None:
+    """Look at the first entry of a published file only.
+
+    Raises:
+        CrepeError: see `published`.
+    """
+    next(published(path), None)
+
+
+def check(path: Path) -> None:
+    """Read all of a published file.
+
+    Raises:
+        CrepeError: see `published`.
+    """
+    for _ in published(path):
+        pass
+
+
 def published(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Read a file of word2vec's binary format, gzip-compressed or not, a piece at a time.
 

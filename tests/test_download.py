@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import email.utils
 import functools
+import gzip
 import hashlib
 import json
 import os
@@ -23,10 +24,11 @@ from hypothesis import strategies as st
 
 from crepe import archive, cli
 from crepe import download as module
-from crepe.config import Dataset, Source, Thesaurus
+from crepe.config import Dataset, Source, Thesaurus, Vectors
 from crepe.download import download
 from crepe.errors import CrepeError
 from tests import misbehaving as server
+from tests.test_word2vec import binary
 
 ROOT = Path(__file__).parent.parent
 RANDOM = random.Random(1)
@@ -700,6 +702,21 @@ def test_command_fetches_a_thesaurus(tmp_path, monkeypatch):
     text = json.dumps({"catalog": {"thesauri": {"th_en_US_v2": {"sources": [{"url": "here.dat"}]}}}})
     assert cli.main(["download", "th_en_US_v2", "--config", text]) == 0
     assert arrived(Path("data/raw/th_en_US_v2.dat"), WORDS)
+
+
+# Word vectors
+
+
+def test_word_vectors(serve, tmp_path):
+    target = tmp_path / "raw/x.bin.gz"
+    content = gzip.compress(binary([(f"word{number}", [number, 0.5]) for number in range(2000)]))
+    one = serve(server.dropping(1000), server.good, content=content)
+    download("x", Vectors(size=2, sources=(source(one.url, content),)), target)
+    assert arrived(target, content)
+    wrong = source(serve(server.good, content=content[:-30]).url, content[:-30])
+    with pytest.raises(CrepeError, match=r"(?s)no source has the file of word vectors of x:.*is not a whole file"):
+        download("x", Vectors(size=2, sources=(wrong,)), tmp_path / "other.bin.gz")
+    assert not (tmp_path / "other.bin.gz").exists()
 
 
 # All together

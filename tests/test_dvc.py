@@ -59,7 +59,8 @@ def test_a_pipeline_has_all_that_its_study_needs(path, monkeypatch):
         assert {model.feature for model in started} == set(part["embedded"])
         assert {model.weights for model in started} <= set(lists["vectors"])
     needed = {study.feature(feature).thesaurus for feature in augmented["features"]}
-    assert {f"data/raw/{key}.dat" for key in augmented["thesauri"]} == needed
+    needed |= {f"data/raw/{key}.bin.gz" for key in lists["vectors"] if study.vectors(key).sources}
+    assert {f"data/raw/{file}" for file in lists["files"]} == needed
 
 
 def test_outputs_persist_and_the_small_ones_live_in_git():
@@ -73,7 +74,7 @@ def test_outputs_persist_and_the_small_ones_live_in_git():
     }
     assert cached == {
         "${item.dataset}.tgz",
-        "${item.file}.dat",
+        "${item.file}",
         "${item.dataset}",
         "${item.dataset}.safetensors",
         "model.safetensors",

@@ -73,3 +73,17 @@ def test_damaged_files_are_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(CrepeError, match=r"vectors\.bin: is not a whole file"):
         list(word2vec.published(path))
+
+
+def test_a_look_at_the_first_entry_and_at_all(tmp_path):
+    path = tmp_path / "vectors.bin"
+    path.write_bytes(binary(ENTRIES))
+    word2vec.sniff(path)
+    word2vec.check(path)
+    path.write_bytes(binary(ENTRIES, words=60))
+    word2vec.sniff(path)
+    with pytest.raises(CrepeError):
+        word2vec.check(path)
+    path.write_bytes(b"<html>")
+    with pytest.raises(CrepeError):
+        word2vec.sniff(path)

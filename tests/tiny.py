@@ -46,7 +46,8 @@ def project(
     pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
     pipeline["vars"][0] |= {
         "plain": {"models": list(models), "features": kept, "embedded": []},
-        "augmented": {key: [] for key in ("thesauri", "features", "embedded", "models", "datasets")},
+        "augmented": {key: [] for key in ("features", "embedded", "models", "datasets")},
+        "files": [],
     }
     write(folder / "dvc.yaml", pipeline)
     return folder

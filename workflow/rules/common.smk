@@ -46,6 +46,7 @@ wildcard_constraints:
     feature=crepe.config.KEY.pattern,
     model=crepe.config.KEY.pattern,
     vectors=crepe.config.KEY.pattern,
+    published=crepe.config.KEY.pattern,
     seed=r"\d+",
 
 
@@ -123,9 +124,9 @@ def model_part(key):
 
 
 def fetched(wildcards):
-    """The dataset or thesaurus that is downloaded."""
-    keys = dict(wildcards)
-    return study.thesaurus(keys["thesaurus"]) if "thesaurus" in keys else study.dataset(keys["dataset"])
+    """The entry of what is downloaded."""
+    ((kind, key),) = dict(wildcards).items()
+    return {"dataset": study.dataset, "thesaurus": study.thesaurus, "published": study.vectors}[kind](key)
 
 
 def checksums(wildcards):
@@ -136,7 +137,7 @@ def checksums(wildcards):
 def download_config(wildcards, output):
     """The entry whole. Snakemake takes no notice of changes in a parameter that asks for `output`."""
     ((kind, key),) = dict(wildcards).items()
-    section = {"dataset": "datasets", "thesaurus": "thesauri"}[kind]
+    section = {"dataset": "datasets", "thesaurus": "thesauri", "published": "vectors"}[kind]
     return as_json({"catalog": {section: {key: config["catalog"][section][key]}}})
 
 
@@ -182,6 +183,11 @@ def vectors(wildcards):
     if model.weights in crepe.config.WEIGHTS:
         return []
     return [f"data/vectors/{model.weights}/{model.feature}/{wildcards.dataset}.safetensors"]
+
+
+def published(wildcards):
+    """The file that vectors come from, if they are not learnt."""
+    return [f"data/raw/{wildcards.vectors}.bin.gz"] if study.vectors(wildcards.vectors).sources else []
 
 
 def vectors_option(wildcards, input):

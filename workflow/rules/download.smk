@@ -64,3 +64,27 @@ rule thesaurus:
         config=download_config,
     shell:
         "crepe download {wildcards.thesaurus:q} --output {output:q} --config {params.config:q} > {log:q} 2>&1"
+
+
+rule published:
+    """Fetch a file of word vectors, checked. In: nothing, or a file on this machine; out: the file."""
+    input:
+        file=local_file,
+        code=sources("download"),
+    output:
+        "data/raw/{published}.bin.gz",
+    log:
+        "logs/published/{published}.log",
+    benchmark:
+        "logs/published/{published}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1_000,
+        runtime=download_minutes,
+    params:
+        files=checksums,
+        config=download_config,
+    shell:
+        "crepe download {wildcards.published:q} --output {output:q} --config {params.config:q} > {log:q} 2>&1"

@@ -1,7 +1,8 @@
 rule vectors:
-    """Find a vector for each word of a vocabulary. In: shards of words; out: the vectors."""
+    """Find a vector for each word of a vocabulary. In: shards of words, and a published file; out: the vectors."""
     input:
         manifest="data/shards/{feature}/{dataset}/manifest.json",
+        file=published,
         code=sources("vectors"),
     output:
         "data/vectors/{vectors}/{feature}/{dataset}.safetensors",
