@@ -13,6 +13,7 @@ import torch
 
 from crepe import shards
 from crepe.batches import Batch, Split
+from crepe.device import send
 from crepe.shards import Manifest, Ragged
 
 REPLACED = 0.5
@@ -100,14 +101,16 @@ class Augmented(Split):
 
         total = int(lengths.sum())
         shifts = torch.repeat_interleave(
-            self._place(np.stack(pieces, 1).ravel() - sizes.cumsum() + sizes), self._place(sizes), output_size=total
+            send(np.stack(pieces, 1).ravel() - sizes.cumsum() + sizes, self.device),
+            send(sizes, self.device),
+            output_size=total,
         )
         order = np.argsort(lengths, kind="stable")
         return Batch(
             self._values[torch.arange(total, device=self.device) + shifts],
-            self._place((lengths.cumsum() - lengths)[order]),
+            send((lengths.cumsum() - lengths)[order], self.device),
             lengths[order],
-            self._place(self.labels[rows[order]].astype(np.int64)),
+            send(self.labels[rows[order]].astype(np.int64), self.device),
         )
 
 

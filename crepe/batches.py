@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from crepe.device import send
 from crepe.shards import Ragged
 
 
@@ -39,7 +40,7 @@ class Batch:
             rows: int64, on the device; one more than the last stands for an empty row.
             columns: int64, of the same shape or one that goes with it; behind a row's end there is 0, no symbol.
         """
-        lengths = torch.from_numpy(self.lengths).to(self.values.device, non_blocking=True)
+        lengths = send(self.lengths, self.values.device)
         inside = columns < F.pad(lengths, (0, 1))[rows]
         places = torch.where(inside, F.pad(self.starts, (0, 1))[rows] + columns, 0)
         return torch.where(inside, self._take(places), 0)
@@ -47,7 +48,7 @@ class Batch:
     def flat(self) -> tuple[Tensor, Tensor]:
         """All rows one behind the other: their integers, int64 [sum of lengths], and the row of each, int64."""
         device = self.values.device
-        lengths = torch.from_numpy(self.lengths).to(device, non_blocking=True)
+        lengths = send(self.lengths, device)
         total = int(self.lengths.sum())
         rows = torch.repeat_interleave(torch.arange(len(self), device=device), lengths, output_size=total)
         begins = lengths.cumsum(0) - lengths
@@ -83,17 +84,14 @@ class Split:
         rows = rows[np.argsort(self.lengths[rows], kind="stable")]
         return Batch(
             self._values,
-            self._place(self._starts[rows]),
+            send(self._starts[rows], self.device),
             self.lengths[rows],
-            self._place(self.labels[rows].astype(np.int64)),
+            send(self.labels[rows].astype(np.int64), self.device),
         )
 
     def drawn(self, rows: np.ndarray, seed: int, number: int) -> Batch:
         """The minibatch of `rows` as a training with `seed` gets it as its `number`-th, counted from 0."""
         return self.batch(rows)
-
-    def _place(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(self.device, non_blocking=True)
 
     def by_length(self, size: int) -> Iterator[tuple[np.ndarray, Batch]]:
         """Every row once, in batches of at most `size` rows of like length, with the rows' indices."""

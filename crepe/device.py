@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 
+import numpy as np
 import torch
 
 from crepe.errors import CrepeError
@@ -65,6 +66,13 @@ def keep_memory() -> None:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)
         mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**31 - 1)
+
+
+def send(values: np.ndarray, device: torch.device) -> torch.Tensor:
+    """An array as a tensor on a device, without waiting for what the device is at."""
+    tensor = torch.from_numpy(values)
+    # Memory that may be paged is copied only when the device has done all that it was given before.
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def describe(device: torch.device) -> str:

@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
-from crepe.device import choose_device, choose_precision, describe
+from crepe.device import choose_device, choose_precision, describe, send
 from crepe.errors import CrepeError
 
 
@@ -28,3 +29,8 @@ def test_precision() -> None:
     assert choose_precision(cpu) in ("float32", "bfloat16")
     with pytest.raises(CrepeError, match=r"--precision float8: unknown; known: auto, float32"):
         choose_precision(cpu, "float8")
+
+
+def test_arrays_are_sent_as_they_are() -> None:
+    values = np.arange(6).reshape(2, 3)
+    assert send(values, choose_device()).tolist() == values.tolist()

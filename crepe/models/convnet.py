@@ -36,6 +36,7 @@ from torch import Tensor, nn
 
 from crepe.batches import Batch
 from crepe.config import Network
+from crepe.device import send
 from crepe.errors import CrepeError
 from crepe.models import Inputs, embed
 
@@ -152,9 +153,9 @@ class Layout:
         self.widths = widths
         self.begins = np.cumsum(widths) - widths
         total = int(widths.sum())
-        self.starts = torch.from_numpy(self.begins).to(device, non_blocking=True)
+        self.starts = send(self.begins, device)
         """int64 [rows], place of each row's first column."""
-        each = torch.from_numpy(widths).to(device, non_blocking=True)
+        each = send(widths, device)
         self.rows = torch.repeat_interleave(torch.arange(len(widths), device=device), each, output_size=total)
         """int64 [total], row of each place."""
         self.columns = torch.arange(total, device=device) - self.starts[self.rows]
@@ -162,7 +163,7 @@ class Layout:
 
     def find(self, rows: Tensor, columns: Tensor, used: np.ndarray) -> tuple[Tensor, Tensor]:
         """Places of columns, and whether they are among the first `used` of their row; the others have place 0."""
-        limits = torch.from_numpy(used).to(rows.device, non_blocking=True)
+        limits = send(used, rows.device)
         inside = columns < limits[rows]
         return torch.where(inside, self.starts[rows] + columns, 0), inside
 

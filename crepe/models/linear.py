@@ -39,15 +39,18 @@ class Linear(nn.Module):
         """Scores of a minibatch: float [rows, classes]."""
         codes, rows = batch.flat()
         known = codes > 0
+        begins = torch.searchsorted(rows, torch.arange(len(batch), device=rows.device))
         if self.idf is None:
             values = known.to(dtype)
         else:
             # A term that occurs n times weighs n idf; each of its n places is given idf here, and the squared length
             # of the text's vector is the sum over places of n idf^2.
-            _, place, counts = torch.unique(rows * len(self.table) + codes, return_inverse=True, return_counts=True)
+            keys = rows * len(self.table) + codes
+            ordered = keys.sort().values
+            counts = torch.searchsorted(ordered, keys, right=True) - torch.searchsorted(ordered, keys)
             idf = self.idf[codes]
-            squares = torch.zeros(len(batch), device=idf.device).index_add_(0, rows, counts[place] * idf**2)
+            places = torch.arange(len(codes), device=codes.device)
+            squares = F.embedding_bag(places, (counts * idf**2)[:, None], begins, mode="sum").squeeze(1)
             values = (idf * squares.clamp(min=1e-12).rsqrt()[rows]).to(dtype)
-        begins = torch.searchsorted(rows, torch.arange(len(batch), device=rows.device))
         sums = F.embedding_bag(codes, self.table.to(dtype), begins, mode="sum", per_sample_weights=values)
         return sums + self.bias.to(dtype)

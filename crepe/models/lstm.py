@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from crepe.batches import Batch
 from crepe.config import Network
+from crepe.device import send
 from crepe.errors import CrepeError
 from crepe.models import Inputs, embed
 
@@ -53,16 +54,16 @@ class LSTM(nn.Module):
         lengths = np.clip(batch.lengths, 1, self.length)
         # Texts that reach each word; with the longest first, these are the first so many.
         reach = len(lengths) - np.searchsorted(lengths, np.arange(lengths[-1]), side="right")
-        sizes = torch.from_numpy(reach)
-        total, each = int(sizes.sum()), sizes.to(device, non_blocking=True)
+        total, each = int(reach.sum()), send(reach, device)
         columns = torch.repeat_interleave(torch.arange(len(each), device=device), each, output_size=total)
         ranks = torch.arange(total, device=device) - (each.cumsum(0) - each)[columns]
         x = embed(batch.take(len(lengths) - 1 - ranks, columns), self.embedding, dtype)
         start = torch.zeros(1, len(lengths), self.lstm.hidden_size, dtype=dtype, device=device)
         weights = [weight.to(dtype) for weight in self.lstm.parameters()]
+        sizes = torch.from_numpy(reach)
         y, _, _ = torch.lstm(x, sizes, (start, start), weights, True, 1, 0.0, self.training, False)
         padded, _ = pad_packed_sequence(PackedSequence(y, sizes), total_length=len(sizes))
-        counts = torch.from_numpy(lengths).to(device, non_blocking=True)
+        counts = send(lengths, device)
         # Back to the order of the batch, the shortest first.
         mean = padded.sum(0).flip(0) / counts[:, None].to(dtype)
         return F.linear(mean, *(parameter.to(dtype) for parameter in self.connected.parameters()))
