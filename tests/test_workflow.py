@@ -301,3 +301,37 @@ def test_a_thesaurus_is_fetched_once_and_is_for_english_texts(tmp_path):
     path.write_text("UTF-8\ngoal|1\n(noun)|aim\n")
     assert tiny.planned(tmp_path)["thesaurus"] == 1
     assert tiny.planned(tmp_path)["encode"] == 3
+
+
+KINDS = ("ngrams-tfidf", "bag-of-means", "lstm", "lk-conv-small-th", "conv-small-th")
+
+
+def test_a_row_of_each_kind(tmp_path):
+    project = tiny.project(tmp_path, models=KINDS)
+    features = {key: {"length": 254} for key in ("chars-th", "word-columns", "word-columns-th")}
+    features |= {key: {**features[key], "thesaurus": "data/raw/few.dat"} for key in ("chars-th", "word-columns-th")}
+    networks = {"word-convnet-small": {"features": 8, "hidden": [16, 16], "embedding": 8}}
+    small = {
+        "features": {**features, "means": {"means": 6, "size": 8}},
+        "networks": {**networks, "lstm": {"features": 8, "embedding": 8}},
+        "models": {"lstm": {"weights": "learnt"}},
+        "vectors": {"learnt": {"size": 8}},
+        "thesauri": {"few": {"sources": [{"url": "few.dat"}]}},
+    }
+    tiny.update(project / "config/models.yaml", {"catalog": small})
+    tiny.update(project / "config/config.yaml", {"training": {"tfidf": {"rate": 5.0}, "counts": {"rate": 0.1}}})
+    (project / "few.dat").write_text("UTF-8\nmarket|1\n-|bazaar|fair\nnew|1\n-|fresh|brand new\n")
+    command = ["snakemake", "--cores", "2", "--set-threads", *ONE_THREAD, "--resources", "gpu=1"]
+    text = tiny.run(project, *command)
+    assert "Rule: vectors" in text
+    assert "Rule: thesaurus" in text
+    with (project / "results/tiny/table.csv").open(newline="") as stream:
+        found = {line["model"]: float(line["error_pct"]) for line in csv.DictReader(stream) if line["error_pct"]}
+    assert found.keys() == set(KINDS)
+    # The words tell the class.
+    assert found["ngrams-tfidf"] < 10
+    assert found["bag-of-means"] < 40
+    for model in KINDS:
+        run = f"results/tiny/runs/toys/{model}/0"
+        line = tiny.run(project, "crepe", "predict", run, "goal match team league", "--device", "cpu")
+        assert re.match(r"\d\t[01]\.\d{3}\tgoal match", line)

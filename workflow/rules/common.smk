@@ -115,9 +115,7 @@ def model_part(key):
             "networks": {network: catalog["networks"][network]},
             # How fast it is says nothing of what it is.
             "models": {key: {name: value for name, value in entry.items() if name != "speed"}},
-            "vectors": {
-                name: value for name, value in catalog.get("vectors", {}).items() if name == entry.get("weights")
-            },
+            "vectors": {name: value for name, value in catalog["vectors"].items() if name == entry.get("weights")},
         },
         "training": {training: config["training"][training]},
     }
@@ -172,7 +170,7 @@ def study_config():
 
 
 def local_file(wildcards):
-    """The file of a dataset or thesaurus that can only come from a file on this machine."""
+    """The file of what can only come from a file on this machine."""
     locals_ = [source.local for source in fetched(wildcards).sources]
     return [str(locals_[0])] if len(locals_) == 1 and locals_[0] else []
 
@@ -234,7 +232,7 @@ def text_minutes(wildcards):
 
 
 def word_minutes(wildcards):
-    """At 200 rows a second."""
+    """At 200 rows a second: word2vec and k-means take their time."""
     return 10 + rows(wildcards) // 12_000
 
 

@@ -21,7 +21,7 @@ rule encode:
     threads: 4
     resources:
         mem_mb=8_000,
-        runtime=text_minutes,
+        runtime=word_minutes,
     params:
         config=encode_config,
         clean=subpath(input.about, parent=True),
