@@ -78,7 +78,7 @@ def study(datasets: tuple[str, ...], models: tuple[str, ...]) -> dict:
         "datasets": list(datasets),
         "models": list(models),
         "seeds": [0],
-        "training": dict.fromkeys(("convnet", "counts", "tfidf", "lstm"), recipe),
+        "training": dict.fromkeys(("convnet", "counts", "tfidf", "ngrams-tfidf", "lstm"), recipe),
     }
 
 
