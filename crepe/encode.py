@@ -65,6 +65,10 @@ def encode(key: str, name: str, feature: Feature, clean: Path, output: Path) -> 
     """
     facts = _facts(key, clean)
     coder: Coder = features.kind(feature.kind).coder(feature, clean / "train.parquet")
+    if feature.thesaurus and coder.replaceable is None:
+        raise CrepeError(
+            f"configuration: catalog.features.{name}: {feature.kind} cannot have a thesaurus; leave it out"
+        )
     manifest = Manifest(
         dataset=key,
         feature=name,

@@ -63,8 +63,10 @@ def prepare(
     vocabulary = shards.read_vocabulary(folder, manifest) if features.kind(feature.kind).VOCABULARY else None
     idf = None
     if entry.weights == "tfidf":
-        if vocabulary is None:
-            raise CrepeError(f"{model}: weights are tfidf, which needs a vocabulary; {entry.feature} has none")
+        if vocabulary is None or "rows" not in vocabulary.column_names:
+            raise CrepeError(
+                f"{model}: weights are tfidf, and {entry.feature} does not say how many rows hold a symbol"
+            )
         # The paper's: logarithm of the train rows over those that hold the word (section 3.1).
         idf = torch.log(manifest.rows["train"] / torch.tensor(vocabulary["rows"].to_numpy()))
     inputs = Inputs(symbols=manifest.symbols, length=feature.length, classes=len(manifest.classes), idf=idf)
@@ -99,12 +101,12 @@ def _start_from(path: Path, network: nn.Module, manifest: Manifest) -> str:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["crepe"])
             indices, vectors = file.get_tensor("indices"), file.get_tensor("vectors")
-        origin = str(about["origin"])
+        origin, source = str(about["origin"]), str(about["vocabulary"])
     except FileNotFoundError:
         raise CrepeError(f"{path}: is missing; `crepe vectors` makes it") from None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CrepeError(f"{path}: is no file of vectors ({error}); run `crepe vectors` again") from error
-    if about["vocabulary"] != manifest.source or vectors.shape[1] != table.shape[1]:
+    if source != manifest.source or vectors.shape[1] != table.shape[1]:
         raise CrepeError(f"{path}: is for another vocabulary or size; run `crepe vectors` again")
     with torch.no_grad():
         table[indices] = vectors

@@ -54,7 +54,7 @@ def coder(feature: Feature, train: Path) -> Coder:
 
     def codes(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
         values, offsets = tokens.flat(lists)
-        return shards.compress(index[values], offsets)
+        return shards.trim(*shards.compress(index[values], offsets), feature.length)
 
     return Coder(
         "int32",
@@ -69,7 +69,7 @@ def coder(feature: Feature, train: Path) -> Coder:
 def reader(feature: Feature, vocabulary: list[str] | None) -> Reader:
     """The means of a text's words."""
     indices = {word: index for index, line in enumerate(vocabulary or (), start=1) for word in line.split(" ")}
-    return partial(_read, indices)
+    return partial(_read, indices, feature.length)
 
 
 def cluster(vectors: np.ndarray, means: int) -> np.ndarray:
@@ -87,9 +87,8 @@ def cluster(vectors: np.ndarray, means: int) -> np.ndarray:
         return np.asarray(KMeans(means, n_init=1, max_iter=ROUNDS, random_state=0).fit_predict(vectors))
 
 
-def _read(indices: dict[str, int], text: Text) -> np.ndarray:
-    found = (indices.get(word, 0) for word in tokens.tokenize(text))
-    return np.array([index for index in found if index], np.int32)
+def _read(indices: dict[str, int], length: int | None, text: Text) -> np.ndarray:
+    return np.array([indices[word] for word in tokens.tokenize(text) if word in indices][:length], np.int32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,19 @@
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from crepe import shards
-from crepe.config import Feature
+from crepe.config import Dataset, Feature, Model, load
 from crepe.errors import CrepeError
 from crepe.features import means
+from crepe.prepare import prepare
 from tests.test_encode import cleaned, encode
 
 MEANS = Feature(kind="means", means=2, size=8, least=5, epochs=10)
+TOYS = Dataset(fields=1, classes=2, train_rows=120, test_rows=120)
 ROWS = [(1, "Cat dog pet, fur!"), (2, "car road wheel gas rare")] * 60
 
 
@@ -57,3 +62,27 @@ def test_no_more_means_than_words(tmp_path):
 def test_without_frequent_words(tmp_path):
     with pytest.raises(CrepeError, match="no word occurs 999 times"):
         encoded(tmp_path, ROWS, Feature(kind="means", means=2, size=8, least=999, epochs=1))
+
+
+def test_no_longer_than_asked(tmp_path):
+    feature = Feature(kind="means", means=2, size=8, least=5, epochs=1, length=3)
+    found = encoded(tmp_path, ROWS, feature)
+    assert {len(row) for row in found} == {3}
+    assert means.reader(feature, lines(tmp_path))(ROWS[0][1:]).tolist() == found[0].tolist()
+
+
+def test_a_thesaurus_is_refused(tmp_path):
+    feature = Feature(kind="means", means=2, size=8, least=5, epochs=1, thesaurus="any.dat")
+    with pytest.raises(CrepeError, match="means cannot have a thesaurus"):
+        encoded(tmp_path, ROWS, feature)
+    assert not (tmp_path / "shards/manifest.json").exists()
+
+
+def test_means_have_no_document_frequencies(tmp_path):
+    encoded(tmp_path, ROWS)
+    config = load()
+    models = {"weighted": Model(feature="means", network="linear", training="counts", weights="tfidf")}
+    catalog = dataclasses.replace(config.catalog, models={**config.catalog.models, **models}, datasets={"toys": TOYS})
+    config = dataclasses.replace(config, datasets=("toys",), catalog=catalog)
+    with pytest.raises(CrepeError, match="means does not say how many rows hold a symbol"):
+        prepare(config, "toys", "weighted", 0, tmp_path / "shards", torch.device("cpu"))
