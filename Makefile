@@ -27,5 +27,5 @@ check: .venv/installed
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[workflow,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[workflow,tools,dev]'
 	touch $@

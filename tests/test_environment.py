@@ -25,7 +25,8 @@ def test_conda_has_the_same_versions() -> None:
 def test_everything_declared_is_pinned_and_in_both() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    names = {re.split(r"[\[<>=]", name)[0].lower() for name in [*project["dependencies"], *extras["workflow"]]}
+    needed = [*project["dependencies"], *extras["workflow"], *extras["tools"]]
+    names = {re.split(r"[\[<>=]", name)[0].lower() for name in needed}
     developers = {re.split(r"[\[<>=]", name)[0].lower() for name in extras["dev"]}
     assert names | developers <= pins().keys()
     lines = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
