@@ -3,6 +3,9 @@
 A download that broke off is continued, by the same call and by the next one: what has come so far stands beside the
 target in a hidden file named after the source's checksum, so that the bytes of two sources never mix. The file appears
 under its own name when its size and checksum are right and it is whole: a gzip-compressed tar, a thesaurus, or vectors.
+
+A source has `GRACE_SECONDS` and a second for each `LEAST_SPEED` bytes that it brings, all attempts and waits together;
+then the next one is tried. Of several downloads of one file, one works and the others wait for it.
 """
 
 import argparse
@@ -13,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import copyfileobj
 
@@ -22,10 +25,11 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util.retry import Retry
 
-from crepe import __version__, archive, config, thesaurus, word2vec
+from crepe import __version__, archive, config, thesaurus, web, word2vec
 from crepe.config import Dataset, Source, Thesaurus, Vectors
 from crepe.errors import CrepeError
 from crepe.files import digest, replacing
+from crepe.locks import first_free
 from crepe.progress import meter, quantity
 
 CONNECT_SECONDS = 10.0
@@ -42,6 +46,10 @@ FIRST_WAIT_SECONDS = 1.0
 """Wait before the second attempt; it doubles from one to the next ..."""
 LONGEST_WAIT_SECONDS = 60.0
 """... up to this; a server that asks for longer is given up."""
+GRACE_SECONDS = 300.0
+"""Longest time that a source may take, all attempts and waits together, ..."""
+LEAST_SPEED = 20_000
+"""... and a second more for each time it has brought this many bytes."""
 PIECE = 2**18
 
 HEADERS = {
@@ -122,6 +130,20 @@ def download(key: str, entry: Entry, path: Path | str) -> None:
         raise CrepeError(f"{path}: is a folder; name the {file.noun}'s file")
     if path.exists() and _stands(key, entry, path):
         return
+    lock = path.with_name(f".{path.name}.lock")
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with first_free([lock], f"{key}: {path}: another process downloads it; waiting for that") as (_, waited):
+        try:
+            if not (waited and path.exists() and _stands(key, entry, path)):
+                _from_any(key, entry, path, file)
+        finally:
+            # While it is held: those who wait for it notice that it has gone, and make a new one.
+            lock.unlink(missing_ok=True)
+
+
+def _from_any(key: str, entry: Entry, path: Path, file: _File) -> None:
+    """Bring the file to `path` from the first source that has it."""
     faults = []
     for source in entry.sources:
         try:
@@ -181,10 +203,9 @@ def _from_disk(source: Source, path: Path, file: _File) -> None:
 
 def _from_network(key: str, source: Source, path: Path, file: _File) -> None:
     part = _part(path, source)
-    with _writing(part):
-        part.parent.mkdir(parents=True, exist_ok=True)
+    clock = _Clock(_size(part))
     for again in (False, True):
-        pieced = _fetch(key, source, part)
+        pieced = _fetch(key, source, part, clock)
         try:
             _verify(part, source, file)
             break
@@ -197,15 +218,37 @@ def _from_network(key: str, source: Source, path: Path, file: _File) -> None:
         part.replace(temporary)
 
 
-def _fetch(key: str, source: Source, part: Path) -> bool:
+@dataclass(slots=True)
+class _Clock:
+    """How long a source may take."""
+
+    had: int
+    """Bytes that were there before."""
+    most: int = 0
+    """Bytes that have come since."""
+    begun: float = field(default_factory=time.monotonic)
+
+    def count(self, done: int) -> None:
+        """So many are there now. Those that come again after a new start count once."""
+        self.most = max(self.most, done - self.had)
+
+    def until(self) -> float:
+        """When its time is over, by `time.monotonic`."""
+        return self.begun + GRACE_SECONDS + self.most / LEAST_SPEED
+
+
+def _fetch(key: str, source: Source, part: Path, clock: _Clock) -> bool:
     """Bring `part` to its full length; returns whether it holds bytes of more than one answer."""
 
     def tell(state: RetryCallState) -> None:
         _tell(f"{key}: {_label(source)}: {_passing(state)}; again in {state.upcoming_sleep:.0f} s")
 
+    def given_up(state: RetryCallState) -> bool:
+        return stop_after_attempt(ATTEMPTS)(state) or time.monotonic() + state.upcoming_sleep > clock.until()
+
     retrying = Retrying(
         retry=retry_if_exception_type(_PassingError),
-        stop=stop_after_attempt(ATTEMPTS),
+        stop=given_up,
         wait=_wait,
         before_sleep=tell,
         reraise=True,
@@ -213,24 +256,34 @@ def _fetch(key: str, source: Source, part: Path) -> bool:
     while True:
         before = _size(part)
         try:
-            return retrying(_attempt, f"{key} from {_label(source)}", source, part)
-        except _PassingError:
+            return retrying(_attempt, f"{key} from {_label(source)}", source, part, clock)
+        except _PassingError as fault:
+            if time.monotonic() >= clock.until():
+                speed = f"{clock.most:,} bytes in {time.monotonic() - clock.begun:.0f} s"
+                raise _SourceError(f"is too slow: {speed}, and at last: {fault}") from fault
             if _size(part) < before + GAIN_BYTES:
                 raise
 
 
-def _attempt(title: str, source: Source, part: Path) -> bool:
+def _attempt(title: str, source: Source, part: Path, clock: _Clock) -> bool:
     """Ask once for what `part` lacks; returns whether there was something to continue."""
     have = _size(part)
     if have and source.bytes is not None and have >= source.bytes:
         return True
     headers = HEADERS | ({"Range": f"bytes={have}-"} if have else {})
-    timeouts = (CONNECT_SECONDS, STALL_SECONDS)
-    with _writing(part), _asking(), requests.get(source.url, headers=headers, stream=True, timeout=timeouts) as answer:
-        start, total = _extent(answer, part)
-        if total is not None and source.bytes not in (None, total):
-            raise _SourceError(f"has {total:,} bytes, published are {source.bytes:,}")
-        _receive(answer, part, title, start, total or source.bytes)
+    with web.Session(clock.until) as session:
+        with _asking():
+            answer = web.get(session, source.url, headers, (CONNECT_SECONDS, STALL_SECONDS))
+        with answer, _writing(part):
+            start, total = _extent(answer, part)
+            if total is not None and source.bytes not in (None, total):
+                encoding = answer.headers.get("Content-Encoding")
+                fault = f"has {total:,} bytes{f' in {encoding}' if encoding else ''}, published are {source.bytes:,}"
+                raise _SourceError(fault)
+            total = total or source.bytes
+            _receive(answer, part, title, start, total, clock)
+            if total is None and session.over:
+                raise _PassingError("was cut off")
     return start > 0
 
 
@@ -248,19 +301,19 @@ def _extent(answer: requests.Response, part: Path) -> tuple[int, int | None]:
         raise _PassingError(text, wait)
     if status not in (200, 206):
         raise _SourceError(text)
-    if answer.headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml")):
-        raise _SourceError("answers with an HTML page, as Google Drive does when its quota is spent or a file is large")
+    if web.is_page(answer):
+        raise _SourceError("answers with an HTML page, as Google Drive does when its quota is spent")
     length = answer.headers.get("Content-Length", "")
     if status == 200:
-        return 0, int(length) if length.isdecimal() else None
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+        return 0, int(length) if re.fullmatch(r"\d{1,18}", length) else None
+    found = re.fullmatch(r"bytes (\d{1,18})-\d+/(\d{1,18}|\*)", answer.headers.get("Content-Range", ""))
     if found is None or int(found[1]) != have:
         part.unlink(missing_ok=True)
         raise _PassingError(f"answers with another range than byte {have:,} and on")
     return have, None if found[2] == "*" else int(found[2])
 
 
-def _receive(answer: requests.Response, part: Path, title: str, start: int, total: int | None) -> None:
+def _receive(answer: requests.Response, part: Path, title: str, start: int, total: int | None, clock: _Clock) -> None:
     """Append the answer's bytes to `part`, or write it anew where they begin at 0."""
     limit = archive.MAXIMUM if total is None else total
     done = start
@@ -274,6 +327,7 @@ def _receive(answer: requests.Response, part: Path, title: str, start: int, tota
                     raise _SourceError(f"sends more than {limit:,} bytes")
                 stream.write(piece)
                 progress.advance(len(piece))
+                clock.count(done)
                 if time.monotonic() - since >= STALL_SECONDS:
                     if done - then < STALL_BYTES:
                         raise _PassingError(f"sent {done - then:,} bytes in {STALL_SECONDS:.0f} s")
@@ -309,7 +363,8 @@ def _asking() -> Iterator[None]:
         cause = _cause(error)
         passing = not isinstance(cause, ssl.SSLCertVerificationError)
         raise (_PassingError if passing else _SourceError)(_text(cause)) from error
-    except (requests.RequestException, ValueError) as error:  # ValueError: an address that cannot be parsed
+    # ValueError: an address that cannot be parsed; OSError: certificates that the environment names, and cannot be read
+    except (requests.RequestException, ValueError, OSError) as error:
         raise _SourceError(_text(error)) from error
 
 
@@ -336,7 +391,7 @@ def _retry_after(value: str) -> float:
     """Seconds that a Retry-After header asks for, given as a number or as a date; 0 if it is neither."""
     try:
         return Retry().parse_retry_after(value)
-    except InvalidHeader:
+    except (InvalidHeader, ValueError):  # ValueError: thousands of digits, or a year of five
         return 0.0
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 Answer = Callable[["Handler"], None]
 
@@ -38,7 +39,7 @@ class Server(ThreadingHTTPServer):
         self.ranges: list[str | None] = []
         self.headers: list[Mapping[str, str]] = []
         self.lock = threading.Lock()
-        self.closing = threading.Event()
+        self.released, self.closing = threading.Event(), threading.Event()
         self.scheme = "http"
 
     @property
@@ -141,6 +142,19 @@ def stalling(after: int) -> Answer:
     return answer
 
 
+def holding(after: int) -> Answer:
+    """Send some bytes of the body, and the others when the server's `released` is set."""
+
+    def answer(handler: Handler) -> None:
+        content = handler.partial()
+        handler.wfile.write(content[:after])
+        handler.wfile.flush()
+        handler.server.released.wait(60)
+        handler.wfile.write(content[after:])
+
+    return answer
+
+
 def silent(handler: Handler) -> None:
     """Take the request and never answer."""
     handler.server.closing.wait(60)
@@ -152,6 +166,32 @@ def trickling(handler: Handler) -> None:
         handler.wfile.write(bytes([byte]))
         if handler.server.closing.wait(0.05):
             return
+
+
+def dripping(before: bytes, drop: bytes) -> Answer:
+    """Send some bytes of an answer and then the same few again and again, so that no single wait is long."""
+
+    def answer(handler: Handler) -> None:
+        handler.wfile.write(before)
+        while not handler.server.closing.wait(0.05):
+            handler.wfile.write(drop)
+
+    return answer
+
+
+slow_status = dripping(b"", b"H")
+slow_headers = dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x")
+slow_chunk = dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10;", b"x")
+ever_continuing = dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def pausing(handler: Handler) -> None:
+    """What was asked for, in ten pieces with pauses between them."""
+    content = handler.partial()
+    size = len(content) // 10 + 1
+    for start in range(0, len(content), size):
+        handler.wfile.write(content[start : start + size])
+        handler.server.closing.wait(0.3)
 
 
 def ignoring_range(handler: Handler) -> None:
@@ -206,12 +246,42 @@ def redirect(location: str) -> Answer:
     return status(302, Location=location)
 
 
+def endless_redirect(location: str) -> Answer:
+    """Send the client elsewhere, with a page that never ends."""
+
+    def answer(handler: Handler) -> None:
+        handler.head(302, {"Location": location, "Content-Type": "text/html"})
+        while not handler.server.closing.is_set():
+            handler.wfile.write(bytes(65536))
+
+    return answer
+
+
 def page(kind: str) -> Answer:
     """An HTML page with status 200, as Google Drive sends when a quota is spent."""
 
     def answer(handler: Handler) -> None:
         content = b"\n<!DOCTYPE html><html><title>Google Drive - Quota exceeded</title></html>"
         handler.head(200, {"Content-Type": kind, "Content-Length": len(content)})
+        handler.wfile.write(content)
+
+    return answer
+
+
+def asking(action: str = "/download", fields: str = "") -> Answer:
+    """Google Drive's question about a large file; what was asked for, when it has been answered as a browser does."""
+
+    def answer(handler: Handler) -> None:
+        if parse_qs(urlsplit(handler.path).query) == {"id": ["a&b"], "export": ["download"], "confirm": ["t"]}:
+            good(handler)
+            return
+        content = f"""<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning</title></head><body>
+            <form action="/search" method="get"><input type="text" name="q" value="not this one"></form>
+            <form id="download-form" action="{action}" method="get"><input type="submit" value="Download anyway"/>
+            <input type="hidden" name="id" value="a&amp;b"><input type="hidden" name="export" value="download">
+            <input type="hidden" name="confirm" value="t">{fields}</form>
+            <input type="hidden" name="behind" value="nor this"></body></html>""".encode()
+        handler.head(200, {"Content-Type": "text/html; charset=utf-8", "Content-Length": len(content)})
         handler.wfile.write(content)
 
     return answer
@@ -265,6 +335,13 @@ def labelled_encoded(handler: Handler) -> None:
     """The archive as it is, labelled as if gzip were only its transfer encoding."""
     handler.head(200, {"Content-Length": len(handler.server.content), "Content-Encoding": "gzip"})
     handler.wfile.write(handler.server.content)
+
+
+def encoded(handler: Handler) -> None:
+    """The archive compressed once more for the way, which nobody asked for."""
+    content = gzip.compress(handler.server.content)
+    handler.head(200, {"Content-Length": len(content), "Content-Encoding": "gzip"})
+    handler.wfile.write(content)
 
 
 def garbage(handler: Handler) -> None:

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -284,6 +285,51 @@ def test_sources_never_mix(serve, target):
     assert two.ranges == [None]
 
 
+@pytest.mark.parametrize(
+    "answer", [server.slow_status, server.slow_headers, server.slow_chunk, server.ever_continuing, server.silent]
+)
+@pytest.mark.parametrize("published", [len(CONTENT), None])
+def test_the_time_of_a_source_ends_whatever_it_does(serve, target, monkeypatch, capsys, answer, published):
+    monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
+    one, two = serve(answer), serve(server.good)
+    download("x", dataset(source(one.url, name="one", bytes=published), source(two.url)), target)
+    assert arrived(target)
+    assert len(one.paths) == 1
+    assert re.search(r"x: one: is too slow: 0 bytes in \d+ s, and at last: ", capsys.readouterr().err)
+
+
+def test_the_time_of_a_source_ends_with_https_too(serve, target, monkeypatch, certificate):
+    monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    one = serve(server.slow_headers, certificate=certificate)
+    assert "is too slow: 0 bytes in " in fails(target, source(one.url))
+    assert len(one.paths) == 1
+
+
+def test_bytes_that_come_slowly_give_a_source_little_time(serve, target, monkeypatch):
+    monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(module, "LEAST_SPEED", 10**6)
+    assert re.search(r"is too slow: [\d,]+ bytes in ", fails(target, source(serve(server.pausing).url)))
+    (part,) = parts(target)
+    assert CONTENT.startswith(part.read_bytes())
+
+
+def test_bytes_that_come_fast_enough_give_it_more(serve, target, monkeypatch):
+    monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(module, "LEAST_SPEED", 1000)
+    one = serve(server.pausing)
+    download("x", dataset(source(one.url)), target)
+    assert arrived(target)
+    assert len(one.paths) == 1
+
+
+def test_no_wait_is_begun_that_would_take_too_long(serve, target, monkeypatch):
+    monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
+    one = serve(server.status(503, Retry_After=3))
+    assert "answers 503 Service Unavailable" in fails(target, source(one.url))
+    assert len(one.paths) == 1
+
+
 # Asking again
 
 
@@ -321,19 +367,25 @@ def test_waits_until_a_date(serve, target, capsys):
     assert arrived(target)
 
 
-@pytest.mark.parametrize("value", ["soon", "-5", "", "99999999999999999999 s"])
+@pytest.mark.parametrize(
+    "value",
+    ["soon", "-5", "", "99999999999999999999 s", "9" * 5000, "Fri, 31 Dec 99999 23:59:59 GMT", "Fri, 99 Foo 1 99:99 X"],
+)
 def test_nonsense_in_retry_after(serve, target, value):
     one = serve(server.status(429, Retry_After=value), server.good)
     download("x", dataset(source(one.url)), target)
     assert arrived(target)
 
 
-def test_does_not_wait_for_ever(serve, target, capsys):
-    one, two = serve(server.status(429, Retry_After=3600)), serve(server.good)
+@pytest.mark.parametrize("value", ["3600", "9" * 1000, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_does_not_wait_for_ever(serve, target, capsys, value):
+    one, two = serve(server.status(429, Retry_After=value)), serve(server.good)
     download("x", dataset(source(one.url, name="one"), source(two.url)), target)
     assert arrived(target)
     assert len(one.paths) == 1
-    assert "x: one: answers 429 Too Many Requests, and to ask again in 3600 s" in capsys.readouterr().err
+    # urllib3 takes no number for more than six hours.
+    said = "3600" if value == "3600" else "21600"
+    assert f"x: one: answers 429 Too Many Requests, and to ask again in {said} s" in capsys.readouterr().err
 
 
 def test_backs_off_exponentially(serve, target, monkeypatch):
@@ -460,6 +512,45 @@ def test_endless_answer(serve, target, monkeypatch):
     assert parts(target) == []
 
 
+def test_a_file_compressed_once_more_is_refused(serve, target):
+    one = serve(server.encoded)
+    assert re.search(r"has [\d,]+ bytes in gzip, published are ", fails(target, source(one.url)))
+    assert "has sha256 " in fails(target, source(one.url, bytes=None))
+    assert parts(target) == []
+
+
+# Google Drive's question
+
+
+def test_the_question_is_answered(serve, target):
+    one = serve(server.asking())
+    download("x", dataset(source(one.url)), target)
+    assert arrived(target)
+    assert one.paths == ["/archive.tgz", "/download?id=a%26b&export=download&confirm=t"]
+
+
+def test_the_question_may_send_elsewhere_and_a_download_continues_behind_it(serve, target):
+    two = serve(server.dropping(100_000), server.good)
+    one = serve(server.asking(f"{two.url}?lang=en"))
+    download("x", dataset(source(one.url)), target)
+    assert arrived(target)
+    assert two.ranges == [None, "bytes=100000-"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (server.asking(fields='<input name="uuid" value="wrong">'), "answers with an HTML page"),
+        (server.asking("file:///etc/passwd"), "No connection adapters were found for 'file:///etc/passwd"),
+        (server.asking("http://[broken"), "Invalid"),
+    ],
+)
+def test_a_question_without_end_or_sense_is_given_up(serve, target, answer, fault):
+    one = serve(answer)
+    assert fault in fails(target, source(one.url))
+    assert len(one.paths) <= 2
+
+
 def test_nobody_listens(target):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -473,6 +564,7 @@ def test_nobody_listens(target):
         "http://[broken/",
         "http://",
         "ftp://127.0.0.1/x",
+        "file:///etc/passwd",
         "http://127.0.0.1:99999/",
         "http://\xff\xfe.\x80/",
         "/archive.tgz",
@@ -482,6 +574,13 @@ def test_bad_redirects(serve, target, location):
     one = serve(server.redirect(location))
     assert one.url in fails(target, source(one.url))
     assert len(one.paths) <= 31 * module.ATTEMPTS
+
+
+def test_the_page_of_a_redirect_is_not_read(serve, target):
+    two = serve(server.good)
+    one = serve(server.endless_redirect(two.url))
+    download("x", dataset(source(one.url)), target)
+    assert arrived(target)
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[broken/", "ftp://127.0.0.1/x.tgz", "http://127.0.0.1:99999/"])
@@ -532,6 +631,12 @@ def test_https(serve, target, certificate, monkeypatch):
     download("x", dataset(source(one.url)), target)
     assert arrived(target)
     assert one.ranges == [None, "bytes=100000-"]
+
+
+def test_certificates_that_are_not_there(serve, target, certificate, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+    text = fails(target, source(serve(server.good, certificate=certificate).url))
+    assert "invalid path: /nowhere/ca.pem" in text
 
 
 def test_proxies_of_the_environment_are_used(serve, target, monkeypatch):
@@ -730,7 +835,7 @@ def test_failure_lists_every_source_and_what_to_do(serve, target, tmp_path):
     assert text.splitlines() == [
         "no source has the archive of x:",
         f"  one, {one.url}: answers 404 Not Found",
-        f"  {two.url}: answers with an HTML page, as Google Drive does when its quota is spent or a file is large",
+        f"  {two.url}: answers with an HTML page, as Google Drive does when its quota is spent",
         f"  here, file://{tmp_path}/none: there is no such file",
         """Name another source, for instance by --config '{"catalog": {"datasets": {"x": {"sources": """
         f"""[{{"url": "file:///FOLDER/x.tgz"}}]}}}}}}}}', or put the archive at {target} by hand""",
@@ -761,6 +866,9 @@ MISBEHAVIOURS = [
     server.chunked(end=True),
     server.chunked(end=False),
     server.garbage,
+    server.encoded,
+    server.asking(),
+    server.redirect("/archive.tgz?again"),
 ]
 
 
@@ -846,9 +954,7 @@ def test_command_continues_after_a_kill(serve, target, kill):
     )
     part = module._part(target, it)
     # What is not yet in the file is in the process's buffer
-    deadline = time.monotonic() + 60
-    while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(lambda: module._size(part))
     time.sleep(0.2)
     process.send_signal(kill)
     _, said = process.communicate(timeout=60)
@@ -859,6 +965,65 @@ def test_command_continues_after_a_kill(serve, target, kill):
     assert run(*arguments).returncode == 0
     assert arrived(target)
     assert one.ranges == [None, f"bytes={kept}-"]
+
+
+def started(*arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "crepe", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+
+
+WAITING = "another process downloads it; waiting for that\n"
+
+
+def test_one_of_two_downloads_waits_for_the_other(serve, target):
+    one = serve(server.holding(100_000))
+    arguments = ["download", "x", "--output", str(target), "--config", overlay(source(one.url))]
+    first = started(*arguments)
+    wait_for(lambda: parts(target) and one.paths)
+    second = started(*arguments)
+    assert second.stderr.readline() == f"x: {target}: {WAITING}"
+    one.released.set()
+    for process in (first, second):
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert "is there already" in said
+    assert arrived(target)
+    assert len(one.paths) == 1
+
+
+def test_one_of_two_downloads_goes_on_when_the_other_is_killed(serve, target):
+    one = serve(server.stalling(100_000), server.good)
+    it = source(one.url)
+    arguments = ["download", "x", "--output", str(target), "--config", overlay(it)]
+    first = started(*arguments)
+    wait_for(lambda: module._size(module._part(target, it)))
+    second = started(*arguments)
+    assert second.stderr.readline().endswith(WAITING)
+    first.kill()
+    first.communicate(timeout=60)
+    second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert arrived(target)
+    assert continued(one.ranges[1]) > 0
+
+
+def test_many_downloads_at_once_ask_once(serve, target):
+    one = serve(server.late(0.5))
+    arguments = ["download", "x", "--output", str(target), "--config", overlay(source(one.url))]
+    processes = [started(*arguments) for _ in range(4)]
+    for process in processes:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    assert arrived(target)
+    assert len(one.paths) == 1
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
 
 
 def test_the_published_sources_are_usable():
