@@ -29,7 +29,7 @@ from crepe import shards
 from crepe.augment import training
 from crepe.batches import Batch, Sampler, Split
 from crepe.config import load
-from crepe.device import choose_device, choose_precision, describe, keep_memory
+from crepe.device import choose_device, choose_precision, describe, enough_memory, keep_memory, own_device
 from crepe.errors import CrepeError
 from crepe.models import Inputs, build, initialize
 from crepe.models.convnet import ConvNet, working
@@ -51,20 +51,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shards", metavar="DIR", required=True, help="shards of the model's feature")
     parser.add_argument("--model", metavar="KEY", required=True, help="key of a ConvNet in the configuration")
     parser.add_argument("--config", metavar="OVERLAY", help="laid over the default configuration: a file or JSON text")
-    parser.add_argument("--device", default="auto", help="cuda, cuda:1, mps or cpu; default: the first that is there")
+    parser.add_argument(
+        "--device", default="auto", help="cuda, cuda:1, mps or cpu; default: a free GPU if there are any"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each variant (default: 5)")
     parser.add_argument("--json", action="store_true", help="print an object instead of a table")
 
 
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
-    figures = bench(Path(options.shards), options.model, options.config, options.device, options.rounds)
+    with own_device(options.device) as device:
+        figures = bench(Path(options.shards), options.model, options.config, device, options.rounds)
     if options.json:
         print(json.dumps(figures, indent=2))
     else:
         _print(figures)
 
 
+@enough_memory()
 def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int) -> dict[str, Any]:
     """Samples per second of each variant, and what they are to be seen beside.
 
@@ -76,7 +80,7 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
         rounds: measurements of each variant, 1 or more.
 
     Raises:
-        CrepeError: the model is no ConvNet, or there are no such shards.
+        CrepeError: the model is no ConvNet, there are no such shards, or there is not enough memory.
     """
     keep_memory()
     place = choose_device(device)

@@ -4,11 +4,15 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+from platformdirs import user_state_path
 
 from crepe.errors import CrepeError
+from crepe.locks import first_free
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
@@ -17,16 +21,80 @@ def choose_device(name: str = "auto") -> torch.device:
     """The device of that name; `auto` takes the first of cuda, mps and cpu that is there.
 
     Raises:
-        CrepeError: there is no such device on this machine.
+        CrepeError: there is no such device on this machine, or no memory on it.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        with enough_memory("end what else runs on the device, or take another --device"):
+            torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise CrepeError(f"--device {name}: is not on this machine ({str(error).splitlines()[0]})") from error
     return device
+
+
+@contextmanager
+def own_device(name: str = "auto") -> Iterator[str]:
+    """The name of a device for a command, for as long as the block; a GPU is one that no other command has.
+
+    `auto`, where there is a GPU, and `cuda` take the first free one of those that the process may see
+    (`CUDA_VISIBLE_DEVICES`), and wait until there is one. Any other name is that device's, and nothing is locked: who
+    names `cuda:2`, `mps` or `cpu` may share it.
+
+    Raises:
+        CrepeError: the lock cannot be made.
+    """
+    if name not in ("auto", "cuda") or not torch.cuda.is_available():
+        yield name
+        return
+    # Not by number: what is number 0 differs from process to process.
+    gpus = [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
+    with own_gpu(gpus) as number:
+        yield f"cuda:{number}"
+
+
+@contextmanager
+def own_gpu(gpus: Sequence[str]) -> Iterator[int]:
+    """The number, in `gpus`, of the first that no other process of this user holds, held for as long as the block.
+
+    Args:
+        gpus: what the GPUs are called on every machine and in every process.
+
+    Raises:
+        CrepeError: the lock cannot be made.
+    """
+    # In the home folder, since no session's end and no tidying-up of /tmp takes a lock from it that is held.
+    folder = user_state_path("crepe") / "gpus"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CrepeError(f"{folder}: cannot be made: {error.strerror or error}; name a --device, as cuda:0") from error
+    busy = "each GPU here is held by another command, waiting for one (--device cuda:0, say, shares that)"
+    with first_free([folder / f"{gpu}.lock" for gpu in gpus], busy) as (number, _):
+        yield number
+
+
+@contextmanager
+def enough_memory(
+    remedy: str = "give the recipe a smaller `minibatch`, take a smaller model, or end what else runs on the device",
+) -> Iterator[None]:
+    """What is computed in the block, or by the function so decorated, fails for want of memory with a CrepeError.
+
+    Args:
+        remedy: what its text advises.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        # Allocators of the CPU and of MPS raise a plain RuntimeError.
+        wanting = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+            sign in text for sign in ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+        )
+        if not wanting:
+            raise
+        raise CrepeError(f"out of memory: {remedy} ({text.splitlines()[0] if text else 'MemoryError'})") from error
 
 
 def choose_precision(device: torch.device, name: str = "auto") -> str:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from crepe import saved, scores, shards
 from crepe.batches import Split
-from crepe.device import PRECISIONS, be_exact, choose_device, keep_memory
+from crepe.device import PRECISIONS, be_exact, choose_device, enough_memory, keep_memory, own_device
 from crepe.errors import CrepeError
 from crepe.files import digest, read_json, replacing, write_json
 
@@ -21,14 +21,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("run", metavar="RUN", help="folder of a trained run")
     parser.add_argument("--shards", metavar="DIR", required=True, help="the shards it was trained on")
-    parser.add_argument("--device", default="auto", help="cuda, cuda:1, mps or cpu; default: the first that is there")
+    parser.add_argument(
+        "--device", default="auto", help="cuda, cuda:1, mps or cpu; default: a free GPU if there are any"
+    )
 
 
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
-    evaluate(Path(options.run), Path(options.shards), options.device)
+    with own_device(options.device) as device:
+        evaluate(Path(options.run), Path(options.shards), device)
 
 
+@enough_memory("take another --device, or end what else runs on the device")
 def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
     """Test the model of `run` on the test split in `folder`; writes predictions.parquet and metrics.json to `run`.
 
@@ -38,7 +42,7 @@ def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
         device: see `choose_device`.
 
     Raises:
-        CrepeError: a file is missing or damaged, or the shards are not those of the run.
+        CrepeError: a file is missing or damaged, or the shards are not those of the run; there is not enough memory.
     """
     be_exact()
     keep_memory()

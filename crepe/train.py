@@ -18,7 +18,7 @@ from crepe import __version__, checkpoints, provenance, saved, shards
 from crepe.augment import training
 from crepe.batches import Split
 from crepe.config import Config, load
-from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision, keep_memory
+from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision, enough_memory, keep_memory, own_device
 from crepe.errors import CrepeError
 from crepe.files import digest, write_json, write_text
 from crepe.fit import HISTORY, Run, fit
@@ -36,7 +36,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--vectors", type=Path, metavar="FILE", help="default: data/vectors/WEIGHTS/FEATURE/DATASET.safetensors"
     )
     parser.add_argument("--output", metavar="DIR", help="default: results/STUDY/runs/DATASET/MODEL/SEED")
-    parser.add_argument("--device", default="auto", help="cuda, cuda:1, mps or cpu; default: the first that is there")
+    parser.add_argument(
+        "--device", default="auto", help="cuda, cuda:1, mps or cpu; default: a free GPU if there are any"
+    )
     parser.add_argument(
         "--precision", default="auto", help=f"{', '.join(PRECISIONS)}; default: what the device is fast at"
     )
@@ -48,20 +50,22 @@ def main(options: argparse.Namespace) -> None:
     config = load(options.config)
     model, *_ = config.model(options.model)
     run = Path(f"results/{config.name}/runs/{options.dataset}/{options.model}/{options.seed}")
-    train(
-        config,
-        options.dataset,
-        options.model,
-        options.seed,
-        Path(options.shards or f"data/shards/{model.feature}/{options.dataset}"),
-        Path(options.output or run),
-        options.device,
-        options.precision,
-        options.steps,
-        options.vectors,
-    )
+    with own_device(options.device) as device:
+        train(
+            config,
+            options.dataset,
+            options.model,
+            options.seed,
+            Path(options.shards or f"data/shards/{model.feature}/{options.dataset}"),
+            Path(options.output or run),
+            device,
+            options.precision,
+            options.steps,
+            options.vectors,
+        )
 
 
+@enough_memory()
 def train(
     config: Config,
     dataset: str,
@@ -90,7 +94,7 @@ def train(
 
     Raises:
         CrepeError: shards are missing, damaged or of another dataset or feature; a key is unknown; the loss is no
-            longer a number.
+            longer a number; there is not enough memory.
     """
     code = provenance.code()  # Of the code that runs: the files may change while it does.
     be_exact()

@@ -21,7 +21,7 @@ from rich.table import Table
 from crepe import provenance, scores, shards
 from crepe.augment import training
 from crepe.config import Config, Training, load
-from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision, keep_memory
+from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision, enough_memory, keep_memory, own_device
 from crepe.errors import CrepeError
 from crepe.files import digest, write_json
 from crepe.fit import Run, fit
@@ -45,28 +45,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="OVERLAY", help="laid over the default configuration: a file or JSON text")
     parser.add_argument("--shards", metavar="DIR", help="default: data/shards/FEATURE/DATASET")
     parser.add_argument("--output", metavar="FILE", help="default: results/STUDY/tuning/DATASET/MODEL.json")
-    parser.add_argument("--device", default="auto", help="cuda, cuda:1, mps or cpu; default: the first that is there")
+    parser.add_argument(
+        "--device", default="auto", help="cuda, cuda:1, mps or cpu; default: a free GPU if there are any"
+    )
 
 
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
     config = load(options.config)
     entry, *_ = config.model(options.model)
-    record = tune(
-        config,
-        options.dataset,
-        options.model,
-        [_settings(text) for text in options.trials],
-        Path(options.shards or f"data/shards/{entry.feature}/{options.dataset}"),
-        options.held_out,
-        options.seed,
-        options.device,
-    )
+    with own_device(options.device) as device:
+        record = tune(
+            config,
+            options.dataset,
+            options.model,
+            [_settings(text) for text in options.trials],
+            Path(options.shards or f"data/shards/{entry.feature}/{options.dataset}"),
+            options.held_out,
+            options.seed,
+            device,
+        )
     output = options.output or f"results/{config.name}/tuning/{options.dataset}/{options.model}.json"
     write_json(Path(output), record)
     _print(record)
 
 
+@enough_memory()
 def tune(
     config: Config,
     dataset: str,
@@ -93,7 +97,8 @@ def tune(
         The record: what was tried on what, `error_pct`, interval and `loss` of each trial, and where it ran.
 
     Raises:
-        CrepeError: as for `prepare`; a setting is unknown or wrong; nothing would be left of the rows.
+        CrepeError: as for `prepare`; a setting is unknown or wrong; nothing would be left of the rows; there is
+            not enough memory.
     """
     code = provenance.code()
     be_exact()

@@ -1,8 +1,12 @@
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from crepe.device import choose_device, choose_precision, describe, send
+from crepe.device import choose_device, choose_precision, describe, enough_memory, own_device, own_gpu, send
 from crepe.errors import CrepeError
 
 
@@ -34,3 +38,80 @@ def test_precision() -> None:
 def test_arrays_are_sent_as_they_are() -> None:
     values = np.arange(6).reshape(2, 3)
     assert send(values, choose_device()).tolist() == values.tolist()
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """What torch says of this machine's GPUs; as many as a test puts in."""
+    names: list[str] = []
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(names))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(names))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=names[number]))
+    return names
+
+
+def test_a_command_gets_the_first_gpu_that_is_free(gpus: list[str]) -> None:
+    gpus += ["GPU-a", "GPU-b"]
+    with own_device() as first, own_device("cuda") as second:
+        assert (first, second) == ("cuda:0", "cuda:1")
+    with own_device() as first:
+        assert first == "cuda:0"
+
+
+def test_a_gpu_is_the_same_whatever_its_number(gpus: list[str]) -> None:
+    gpus += ["GPU-a", "GPU-b"]
+    with own_device():
+        # As under another CUDA_VISIBLE_DEVICES.
+        gpus.reverse()
+        with own_device() as second:
+            assert second == "cuda:0"
+
+
+@pytest.mark.parametrize("name", ["cuda:0", "cuda:2", "cpu", "mps"])
+def test_a_device_that_is_named_is_not_locked(gpus: list[str], name: str) -> None:
+    gpus += ["GPU-a"]
+    with own_device(), own_device(name) as found:
+        assert found == name
+
+
+def test_without_a_gpu_nothing_is_locked(gpus: list[str]) -> None:
+    with own_device() as first, own_device() as second:
+        assert first == second == "auto"
+
+
+def test_locks_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with pytest.raises(CrepeError, match=r"/gpus: cannot be made: .*; name a --device, as cuda:0"), own_gpu(["GPU-a"]):
+        pass
+
+
+def full() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore of it.")
+
+
+def full_mps() -> None:
+    raise RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)")
+
+
+@pytest.mark.parametrize(
+    ("compute", "said"),
+    [
+        (full, "CUDA out of memory. Tried to allocate 2.00 GiB."),
+        (full_mps, "MPS backend out of memory (MPS allocated: 9.00 GB)"),
+        (lambda: torch.empty(2**50), "DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+        (lambda: np.empty(2**47), "Unable to allocate 1.00 PiB"),
+    ],
+)
+def test_want_of_memory_is_said_with_what_to_do(compute: Callable[[], object], said: str) -> None:
+    with pytest.raises(CrepeError) as caught:
+        enough_memory("buy some")(compute)()
+    assert str(caught.value).startswith("out of memory: buy some (")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="shape"), enough_memory():
+        torch.zeros(2).reshape(3)

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from crepe import saved, shards
+from crepe.cli import main
 from crepe.errors import CrepeError
 from crepe.evaluate import evaluate
 from crepe.files import digest
 from crepe.fit import HISTORY
 from crepe.predict import load
 from crepe.train import train
-from tests.conftest import Tiny
+from tests.conftest import Tiny, overlay
 
 MODELS = ("conv-small", "bow", "bow-tfidf")
 
@@ -155,3 +156,34 @@ def test_a_schedule_that_is_not_the_datasets(tiny: Tiny, tmp_path: Path) -> None
     train(config, "tiny", "conv-small", 0, tiny.folder / "chars", tmp_path, "cpu")
     facts = json.loads((tmp_path / "run.json").read_text())
     assert (facts["minibatches"], facts["complete"]) == (3, True)
+
+
+def test_out_of_memory_is_a_fault_of_the_settings(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses = iter(range(30))
+    loss_of = torch.nn.functional.cross_entropy
+
+    def fill(*arguments: torch.Tensor) -> torch.Tensor:
+        if next(losses, None) is None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return loss_of(*arguments)
+
+    words = ["train", "tiny", "bow", "--config", json.dumps(overlay(tiny)), "--device", "cpu"]
+    words += ["--shards", str(tiny.folder / "words"), "--output", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.functional, "cross_entropy", fill)
+        assert main(words) == 1
+    assert "crepe train: out of memory: give the recipe a smaller `minibatch`, " in capsys.readouterr().err
+    # Only what it goes on from is left: the end of the first epoch.
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-0000000020.safetensors"]
+    assert main(words) == 0
+    assert (tmp_path / "model.safetensors").exists()
+
+
+def test_a_minibatch_that_no_memory_can_hold(tiny: Tiny, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(tiny.config.training["counts"], minibatch=2**47)
+    config = dataclasses.replace(tiny.config, training={**tiny.config.training, "counts": recipe})
+    with pytest.raises(CrepeError, match="out of memory: give the recipe a smaller `minibatch`"):
+        train(config, "tiny", "bow", 0, tiny.folder / "words", tmp_path, "cpu")
+    assert list(tmp_path.iterdir()) == []
