@@ -65,6 +65,7 @@ def serving(content: bytes, *answers: Answer, certificate: Path | None = None) -
         yield server
     finally:
         server.closing.set()
+        server.released.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -143,14 +144,17 @@ def stalling(after: int) -> Answer:
 
 
 def holding(after: int) -> Answer:
-    """Send some bytes of the body, and the others when the server's `released` is set."""
+    """Send some bytes of the body, and some more now and then until the server's `released` is set, then the rest."""
 
     def answer(handler: Handler) -> None:
         content = handler.partial()
         handler.wfile.write(content[:after])
-        handler.wfile.flush()
-        handler.server.released.wait(60)
-        handler.wfile.write(content[after:])
+        sent = after
+        while not handler.server.released.wait(0.5):
+            # As many as no client takes for a stall.
+            handler.wfile.write(content[sent : sent + 1000])
+            sent += 1000
+        handler.wfile.write(content[sent:])
 
     return answer
 

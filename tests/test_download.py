@@ -289,43 +289,43 @@ def test_sources_never_mix(serve, target):
     "answer", [server.slow_status, server.slow_headers, server.slow_chunk, server.ever_continuing, server.silent]
 )
 @pytest.mark.parametrize("published", [len(CONTENT), None])
-def test_the_time_of_a_source_ends_whatever_it_does(serve, target, monkeypatch, capsys, answer, published):
-    monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
-    one, two = serve(answer), serve(server.good)
-    download("x", dataset(source(one.url, name="one", bytes=published), source(two.url)), target)
+def test_the_time_of_a_source_ends_whatever_it_does(serve, target, original, monkeypatch, capsys, answer, published):
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.7)
+    one = serve(answer)
+    download("x", dataset(source(one.url, name="one", bytes=published), Source(url=str(original))), target)
     assert arrived(target)
-    assert len(one.paths) == 1
+    assert len(one.paths) <= 1
     assert re.search(r"x: one: is too slow: 0 bytes in \d+ s, and at last: ", capsys.readouterr().err)
 
 
 def test_the_time_of_a_source_ends_with_https_too(serve, target, monkeypatch, certificate):
-    monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.7)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     one = serve(server.slow_headers, certificate=certificate)
     assert "is too slow: 0 bytes in " in fails(target, source(one.url))
-    assert len(one.paths) == 1
+    assert len(one.paths) <= 1
 
 
-def test_bytes_that_come_slowly_give_a_source_little_time(serve, target, monkeypatch):
-    monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
+def test_the_time_of_a_source_ends_in_the_middle_of_the_file(serve, target, monkeypatch):
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.7)
     monkeypatch.setattr(module, "LEAST_SPEED", 10**6)
     assert re.search(r"is too slow: [\d,]+ bytes in ", fails(target, source(serve(server.pausing).url)))
-    (part,) = parts(target)
-    assert CONTENT.startswith(part.read_bytes())
+    assert all(CONTENT.startswith(part.read_bytes()) for part in parts(target))
 
 
-def test_bytes_that_come_fast_enough_give_it_more(serve, target, monkeypatch):
-    monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
-    monkeypatch.setattr(module, "LEAST_SPEED", 1000)
-    one = serve(server.pausing)
-    download("x", dataset(source(one.url)), target)
-    assert arrived(target)
-    assert len(one.paths) == 1
+def test_bytes_give_a_source_more_time():
+    clock = module._Clock(had=1000)
+    ends = []
+    for done in (0, 21_000, 500, 21_000, 41_000):
+        clock.count(done)
+        ends.append(round(clock.until() - clock.begun))
+    assert ends == [300, 301, 301, 301, 302]
 
 
 def test_no_wait_is_begun_that_would_take_too_long(serve, target, monkeypatch):
-    monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
-    one = serve(server.status(503, Retry_After=3))
+    monkeypatch.setattr(module, "GRACE_SECONDS", 60.0)
+    monkeypatch.setattr(module, "LONGEST_WAIT_SECONDS", 600.0)
+    one = serve(server.status(503, Retry_After=500))
     assert "answers 503 Service Unavailable" in fails(target, source(one.url))
     assert len(one.paths) == 1
 
@@ -993,7 +993,7 @@ def test_one_of_two_downloads_waits_for_the_other(serve, target):
 
 
 def test_one_of_two_downloads_goes_on_when_the_other_is_killed(serve, target):
-    one = serve(server.stalling(100_000), server.good)
+    one = serve(server.holding(100_000), server.good)
     it = source(one.url)
     arguments = ["download", "x", "--output", str(target), "--config", overlay(it)]
     first = started(*arguments)

@@ -130,6 +130,14 @@ def planned(folder: Path, *options: str) -> dict[str, int]:
 
 def run(folder: Path, *command: str, status: int = 0) -> str:
     """Run one of the environment's commands in `folder`; returns what it prints, on both streams."""
+    process = started(folder, *command)
+    text, _ = process.communicate()
+    assert process.returncode == status, f"{' '.join(command)} ended with {process.returncode}:\n{text}"
+    return text
+
+
+def started(folder: Path, *command: str) -> "subprocess.Popen[str]":
+    """Start one of the environment's commands in `folder`, both streams together in a pipe."""
     tools = Path(sys.executable).parent
     # The copy's own package, and nothing of the user's configuration of git, DVC and Snakemake.
     environment = os.environ | {
@@ -141,8 +149,6 @@ def run(folder: Path, *command: str, status: int = 0) -> str:
         "DVC_NO_ANALYTICS": "1",
         **{f"GIT_{role}_{what}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
     }
-    done = subprocess.run(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    assert done.returncode == status, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
-    return done.stdout
