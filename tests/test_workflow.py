@@ -117,7 +117,7 @@ def test_a_step_gets_all_of_the_configuration_that_it_needs(tmp_path, monkeypatc
     for command in commands:
         if "--config" in command:
             found[tuple(command[1:5])] = config.load(command[command.index("--config") + 1])
-    assert len(found) == 10
+    assert len(found) == 16
     for (name, *keys), given in found.items():
         if name in ("table", "report"):
             assert (given.name, given.datasets, given.models, given.training) == (
