@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crepe.alphabet import quantize
-    from crepe.predict import load
+    from crepe.classifier import load
 
 __version__ = "0.1.0"
 __all__ = ["load", "quantize"]
 
-_MODULES = {"load": "crepe.predict", "quantize": "crepe.alphabet"}
+_MODULES = {"load": "crepe.classifier", "quantize": "crepe.alphabet"}
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ from crepe.files import replacing
 from crepe.models import Inputs, build
 
 FILE = "model.safetensors"
+_KEY = "crepe"
 _VOCABULARY = "vocabulary"
 
 
@@ -46,7 +47,7 @@ def save(path: Path | str, model: Saved) -> None:
         "classes": model.classes,
     }
     with replacing(path) as temporary:
-        save_file(tensors, temporary, {"crepe": json.dumps(metadata)})
+        save_file(tensors, temporary, {_KEY: json.dumps(metadata)})
 
 
 def load(path: Path | str, device: torch.device) -> Saved:
@@ -64,8 +65,18 @@ def load(path: Path | str, device: torch.device) -> Saved:
         path = path / FILE
     try:
         with safe_open(path, framework="pt") as file:
-            about: dict[str, Any] = json.loads((file.metadata() or {})["crepe"])
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise CrepeError(f"{path}: is not there; `crepe train` makes it, `dvc pull` fetches what DVC keeps") from None
+    except (SafetensorError, OSError) as error:
+        if _is_pointer(path):
+            raise CrepeError(f"{path}: only points to a model that Git LFS keeps; fetch it: git lfs pull") from None
+        raise CrepeError(f"{path}: is no whole model ({error}); fetch it or train it again") from error
+    if _KEY not in metadata:
+        raise CrepeError(f"{path}: is a model of another program; give one that `crepe train` or `crepe export` made")
+    try:
+        about: dict[str, Any] = json.loads(metadata[_KEY])
         vocabulary = tensors.pop(_VOCABULARY, None)
         settings = Network.parse(about["network"], "network")
         feature = Feature.parse(about["feature"], "feature")
@@ -73,10 +84,8 @@ def load(path: Path | str, device: torch.device) -> Saved:
         inputs = Inputs(symbols=about["symbols"], length=feature.length, classes=len(about["classes"]), idf=idf)
         network = build(settings, inputs)
         network.load_state_dict(tensors)
-    except FileNotFoundError:
-        raise CrepeError(f"{path}: is not there; `crepe train` makes it") from None
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise CrepeError(f"{path}: is no whole model of this program ({error}); train it again") from error
+    except (CrepeError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise CrepeError(f"{path}: is no model that this version can use ({error}); train it again") from error
     return Saved(
         network=network.to(device).eval(),
         feature=feature,
@@ -85,3 +94,12 @@ def load(path: Path | str, device: torch.device) -> Saved:
         classes=about["classes"],
         vocabulary=None if vocabulary is None else vocabulary.numpy().tobytes().decode().split("\n"),
     )
+
+
+def _is_pointer(path: Path) -> bool:
+    """Whether a checkout without Git LFS has put three lines of text in the file's place."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(40).startswith(b"version https://git-lfs.github.com/spec")
+    except OSError:
+        return False

@@ -26,8 +26,14 @@ _INSIDE = r"0-9a-z_\u00c0-\u1fff\u2070-\u2fff\u3040-\U0010ffff"
 WORD = rf"[{_INSIDE}]+"
 """ASCII letters, digits and `_`, and all from U+00C0 on but the blocks of general and of CJK punctuation."""
 
-PIECE = rf"[A-Z{_INSIDE}]+|[^A-Z{_INSIDE}]+"
-"""A word before it is lower-cased, or what stands between two: the matches of a text are all of it."""
+ANY_CASE = rf"[A-Z{_INSIDE}]+"
+"""A word before it is lower-cased."""
+
+PIECE = rf"{ANY_CASE}|[^A-Z{_INSIDE}]+"
+"""Such a word, or what stands between two: the matches of a text are all of it."""
+
+UNKNOWN = "\U0010ffff"
+"""A word that is in no vocabulary: Unicode will never give this place to a character."""
 
 
 def tokenize(fields: Sequence[str] | str) -> list[str]:

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from crepe import saved, shards
+from crepe.classifier import load
 from crepe.cli import main
 from crepe.errors import CrepeError
 from crepe.evaluate import evaluate
 from crepe.files import digest
 from crepe.fit import HISTORY
-from crepe.predict import load
 from crepe.train import train
 from tests.conftest import Tiny, overlay
 

@@ -6,7 +6,8 @@ Such a module has
 - `VOCABULARY`, whether there is one: a line of text for each index from 1 on;
 - `coder(feature, train)`, a `Coder` for `crepe encode`, made after a look at the clean train rows; with what the
   feature's thesaurus makes of them if it has one;
-- `reader(feature, vocabulary)`, a function that turns single texts into the same integers, for `crepe predict`.
+- `reader(feature, vocabulary)`, a function that turns single texts into the same integers, for `crepe predict`;
+- `UNITS`, what of a text is blanked to see what it was good for.
 
 polars is imported where it is used: a machine that only trains and predicts can do without.
 """
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crepe import tokens
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -32,6 +35,21 @@ Reader = Callable[[Text], np.ndarray]
 
 Codes = Callable[["pl.Series"], tuple[np.ndarray, np.ndarray]]
 """What becomes of a batch of rows: values and offsets, as in `crepe.shards.Ragged`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Parts of a text that can be blanked, so that what is around them stays what and where it is (`crepe.explain`)."""
+
+    pattern: str
+    """Of one of them."""
+    blank: Callable[[str], str]
+    """What the feature reads as no symbol, in its place."""
+    span: int = 1
+    """How many neighbours are blanked at a time."""
+
+
+WORDS = Units(tokens.ANY_CASE, lambda word: tokens.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

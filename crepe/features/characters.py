@@ -8,7 +8,7 @@ import numpy as np
 
 from crepe import alphabet, shards, thesaurus
 from crepe.config import Feature
-from crepe.features import Coder, Codes, Reader, Replaceable
+from crepe.features import Coder, Codes, Reader, Replaceable, Units
 from crepe.files import digest
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NEEDS = ("alphabet", "length")
 VOCABULARY = False
+# As many as the paper's first convolution sees at a time: one alone says little, it can be guessed from the others.
+UNITS = Units("(?s).", lambda character: " " * len(character.encode("utf-8", "surrogatepass")), span=7)
 
 
 def coder(feature: Feature, train: Path) -> Coder:

@@ -17,13 +17,14 @@ import numpy as np
 from crepe import shards, tokens, word2vec
 from crepe.config import Feature
 from crepe.errors import CrepeError
-from crepe.features import Coder, Reader, Text
+from crepe.features import WORDS, Coder, Reader, Text
 
 if TYPE_CHECKING:
     import polars as pl
 
 NEEDS = ("means", "size", "least", "epochs")
 VOCABULARY = True
+UNITS = WORDS
 
 ROUNDS = 20
 """Most rounds of k-means."""

@@ -9,13 +9,14 @@ import numpy as np
 
 from crepe import ngrams, shards, tokens
 from crepe.config import Feature
-from crepe.features import Coder, Reader
+from crepe.features import WORDS, Coder, Reader
 
 if TYPE_CHECKING:
     import polars as pl
 
 NEEDS = ("vocabulary", "longest")
 VOCABULARY = True
+UNITS = WORDS
 
 
 def coder(feature: Feature, train: Path) -> Coder:

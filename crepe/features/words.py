@@ -9,7 +9,7 @@ import numpy as np
 
 from crepe import shards, thesaurus, tokens
 from crepe.config import Feature
-from crepe.features import Coder, Reader, Replaceable
+from crepe.features import WORDS, Coder, Reader, Replaceable
 from crepe.files import digest
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NEEDS = ("vocabulary",)
 VOCABULARY = True
+UNITS = WORDS
 
 
 def coder(feature: Feature, train: Path) -> Coder:

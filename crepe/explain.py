@@ -1,0 +1,98 @@
+"""What in a text decided for a class: by occlusion.
+
+Parts of the text are blanked, some neighbours at a time, and the network says each time how sure of the class it is
+still. A part weighs what the class's log-odds, log p / (1 - p), fall by when it is blanked, in nats: more than 0 speaks
+for the class, less than 0 against it. Log-odds, since probabilities hardly move when the network is sure. Where a part
+is blanked with several sets of neighbours, its weight is the mean.
+
+Nothing is asked of a network but its scores, so this serves every kind. Where the feature is words, n-grams or means, a
+word is replaced by one that no vocabulary has, so that no new n-gram arises and no word moves; a character by all-zero
+columns.
+
+Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks" (2014, arXiv:1311.2901), section 4.2,
+who slide a grey square over a picture; for text: Li, Monroe and Jurafsky, "Understanding Neural Networks through
+Representation Erasure" (2016, arXiv:1612.08220).
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from crepe.features import Units
+
+MOST = 256
+"""Times that a text is blanked; in a longer one more neighbours go at a time."""
+
+Piece = tuple[str, float]
+"""A part of a text and its weight."""
+
+LogOdds = Callable[[list[list[str]]], np.ndarray]
+"""Log-odds of the class for some texts, each of the same number of fields: float64 [texts]."""
+
+
+def explain(fields: Sequence[str], units: Units, log_odds: LogOdds) -> list[Piece]:
+    """The pieces of a text with their weights.
+
+    Args:
+        fields: the text's fields, as the feature reads them.
+        units: what can be blanked.
+        log_odds: of the class to be explained.
+
+    Returns:
+        Pieces that make the whole text, its fields joined with spaces; those between units weigh 0.
+    """
+    spans = [(field, *found.span()) for field, text in enumerate(fields) for found in re.finditer(units.pattern, text)]
+    windows = _windows(len(spans), units.span)
+    changed = [_blanked(fields, spans[first:last], units) for first, last in windows]
+    scores = log_odds([list(fields), *changed])
+    sums, times = np.zeros(len(spans)), np.zeros(len(spans))
+    for (first, last), score in zip(windows, scores[1:], strict=True):
+        sums[first:last] += scores[0] - score
+        times[first:last] += 1
+    return list(_pieces(fields, spans, sums / np.maximum(times, 1)))
+
+
+def strong(pieces: Sequence[Piece]) -> Iterator[tuple[str, float]]:
+    """Runs of pieces that weigh alike: joined, with 1 (for the class), -1 (against it) or 0 (little).
+
+    Little is what is not more than half of what the weightiest piece weighs.
+    """
+    half = max((abs(weight) for _, weight in pieces), default=0.0) / 2
+    for sign, run in groupby(pieces, lambda piece: float(np.sign(piece[1])) if abs(piece[1]) > half else 0.0):
+        yield "".join(text for text, _ in run), sign
+
+
+def _windows(units: int, span: int) -> list[tuple[int, int]]:
+    """First and last unit (exclusive) of each set of neighbours; every unit is in one at least."""
+    step = -(-units // MOST)
+    if step == 0:
+        return []
+    firsts = range(1 - span, units, step)
+    return [(max(first, 0), min(first + span + step - 1, units)) for first in firsts]
+
+
+def _blanked(fields: Sequence[str], spans: Sequence[tuple[int, int, int]], units: Units) -> list[str]:
+    changed = list(fields)
+    for field, start, stop in reversed(spans):  # From the end, since blanks may be shorter or longer.
+        text = changed[field]
+        changed[field] = text[:start] + units.blank(text[start:stop]) + text[stop:]
+    return changed
+
+
+def _pieces(fields: Sequence[str], spans: Sequence[tuple[int, int, int]], weights: np.ndarray) -> Iterator[Piece]:
+    weighed = iter([*zip(spans, weights, strict=True), ((len(fields), 0, 0), 0.0)])
+    (place, start, stop), weight = next(weighed)
+    for field, text in enumerate(fields):
+        if field:
+            yield " ", 0.0
+        done = 0
+        while place == field:
+            if start > done:
+                yield text[done:start], 0.0
+            yield text[start:stop], float(weight)
+            done = stop
+            (place, start, stop), weight = next(weighed)
+        if done < len(text):
+            yield text[done:], 0.0

@@ -1,0 +1,46 @@
+"""What is not a model is refused with the reason."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from crepe import saved
+from crepe.errors import CrepeError
+from tests.classifiers import write
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+
+
+def foreign(path, **metadata):
+    save_file({"x": torch.zeros(1)}, path, metadata)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is not there; `crepe train` makes it, `dvc pull` fetches"),
+        (b"", "is no whole model"),
+        (b"\x10\0\0\0\0\0\0\0not json at all!", "is no whole model"),
+        (POINTER, "only points to a model that Git LFS keeps; fetch it: git lfs pull"),
+        ({"format": "pt"}, "is a model of another program"),
+        ({"crepe": "{}"}, "is no model that this version can use"),
+        ({"crepe": "[1]"}, "is no model that this version can use"),
+    ],
+)
+def test_refusals(tmp_path, content, message):
+    path = tmp_path / saved.FILE
+    if isinstance(content, dict):
+        foreign(path, **content)
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CrepeError, match=message) as caught:
+        saved.load(tmp_path, torch.device("cpu"))
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_a_truncated_model(tmp_path):
+    path = write(tmp_path, "bag") / saved.FILE
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(CrepeError, match="is no whole model"):
+        saved.load(path, torch.device("cpu"))
