@@ -22,6 +22,7 @@ COMMANDS = {
     "table": "set a study's results beside the paper's table 4",
     "report": "write a study's report, one HTML page",
     "predict": "classify texts with a trained model",
+    "export": "write a trained model as ONNX and as a folder to pass on",
     "bench": "measure the engine against plain dense baselines",
     "demo-data": "collect the demo's dataset from docstrings on this machine",
 }

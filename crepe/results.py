@@ -246,17 +246,37 @@ def _runs(config: Config, dataset: str, model: str) -> Iterator[Run]:
 
 def _read_run(folder: Path, place: tuple[str, str, int], again: tuple[str, str]) -> Run:
     train, evaluate = again
+    record = read_record(folder, train)
+    if (record["dataset"], record["model"], record["seed"]) != place:
+        fault = f"is of {record['model']} on {record['dataset']} with seed {record['seed']}"
+        raise CrepeError(f"{folder / 'run.json'}: {fault}; delete it and run `{train}`")
+    return Run(folder, record, read_metrics(folder, record, evaluate))
+
+
+def read_record(folder: Path, again: str = "crepe train") -> dict[str, Any]:
+    """A run's run.json, checked.
+
+    Raises:
+        CrepeError: it is missing, or is not what `again`, a command, writes.
+    """
     record, path = read_json(folder / "run.json"), folder / "run.json"
     fault = _fault(record, _RECORD, "")
-    if not fault and (record["dataset"], record["model"], record["seed"]) != place:
-        fault = f"is of {record['model']} on {record['dataset']} with seed {record['seed']}"
     if fault:
-        raise CrepeError(f"{path}: {fault}; delete it and run `{train}`")
+        raise CrepeError(f"{path}: {fault}; delete it and run `{again}`")
+    return dict(record)
+
+
+def read_metrics(folder: Path, record: dict[str, Any], again: str = "crepe evaluate") -> dict[str, Any]:
+    """A run's metrics.json, checked; `record` is its run.json.
+
+    Raises:
+        CrepeError: it is missing, contradicts itself or the record, or is not what `again`, a command, writes.
+    """
     metrics, path = read_json(folder / "metrics.json"), folder / "metrics.json"
     fault = _fault(metrics, _METRICS, "") or _contradiction(metrics, record)
     if fault:
-        raise CrepeError(f"{path}: {fault}; delete it and run `{evaluate}`")
-    return Run(folder, record, metrics)
+        raise CrepeError(f"{path}: {fault}; delete it and run `{again}`")
+    return dict(metrics)
 
 
 def _fault(value: Any, shape: Any, key: str) -> str:

@@ -1,12 +1,17 @@
-"""The same ConvNet computed plainly, as other implementations do: the yardstick of tests and of `crepe bench`."""
+"""The same networks computed plainly on padded texts, as other implementations do.
+
+They are the yardstick of tests and of `crepe bench`, and what `crepe export` writes: ONNX has nothing ragged.
+"""
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from crepe.batches import Batch
 from crepe.models import embed
 from crepe.models.convnet import ConvNet, rectify, working
+from crepe.models.linear import Linear
+from crepe.models.lstm import LSTM
 
 
 def dense(network: ConvNet, batch: Batch, dtype: torch.dtype, channels_last: bool = False) -> Tensor:
@@ -21,9 +26,24 @@ def dense(network: ConvNet, batch: Batch, dtype: torch.dtype, channels_last: boo
     Returns:
         float [rows, classes], as `network(batch, dtype)`.
     """
-    kernels = working(network.convolutions, dtype)
     device = batch.labels.device
     codes = batch.take(torch.arange(len(batch), device=device)[:, None], torch.arange(network.length, device=device))
+    return convnet(network, codes, dtype, channels_last)
+
+
+def convnet(network: ConvNet, codes: Tensor, dtype: torch.dtype, channels_last: bool = False) -> Tensor:
+    """The same of texts that are padded already.
+
+    Args:
+        network: whose parameters are used.
+        codes: int64 [rows, length], 0 behind the ends; the length is the network's.
+        dtype: what is computed in.
+        channels_last: see `dense`.
+
+    Returns:
+        float [rows, classes].
+    """
+    kernels = working(network.convolutions, dtype)
     if network.embedding is None:
         x = F.one_hot(codes, kernels[0][0].shape[1] + 1)[:, :, 1:].to(dtype).transpose(1, 2)
     else:
@@ -40,3 +60,62 @@ def dense(network: ConvNet, batch: Batch, dtype: torch.dtype, channels_last: boo
     for weight, bias in others:
         x = F.linear(F.dropout(rectify(x), network.dropout, network.training), weight, bias)
     return x
+
+
+def linear(network: Linear, codes: Tensor) -> Tensor:
+    """Scores of texts padded to any length: float32 [rows, classes].
+
+    Args:
+        network: whose parameters are used.
+        codes: int64 [rows, columns], 0 behind the ends.
+    """
+    known = (codes > 0).float()
+    weights = known
+    if network.idf is not None:
+        # How often the symbol of each place occurs in its text: every place is held against every other.
+        counts = (codes[:, :, None] == codes[:, None, :]).float().sum(2)
+        idf = network.idf[codes] * known
+        squares = (counts * idf**2).sum(1, keepdim=True)
+        weights = idf * squares.clamp(min=1e-12).rsqrt()
+    return (network.table[codes] * weights[:, :, None]).sum(1) + network.bias
+
+
+def lstm(network: LSTM, codes: Tensor) -> Tensor:
+    """Scores of texts padded to any length up to the network's: float32 [rows, classes].
+
+    Args:
+        network: whose parameters are used.
+        codes: int64 [rows, columns], 0 for words outside the vocabulary and behind the ends.
+    """
+    # A text ends with its last word of the vocabulary; an empty one is one word outside of it.
+    places = torch.arange(1, codes.shape[1] + 1, device=codes.device)
+    lengths = (places * (codes > 0)).amax(1, keepdim=True).clamp(min=1)
+    outputs, _ = network.lstm(embed(codes, network.embedding, torch.float32).transpose(0, 1))
+    inside = (places <= lengths).float()
+    mean = (outputs.transpose(0, 1) * inside[:, :, None]).sum(1) / lengths
+    scores: Tensor = network.connected(mean)
+    return scores
+
+
+class Padded(nn.Module):
+    """A network as a function of padded texts: float32 [rows, classes] probabilities of int64 [rows, columns].
+
+    Raises:
+        ValueError: there is no plain form of a network of this kind.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(network, ConvNet | Linear | LSTM):
+            raise ValueError(f"there is no plain form of {type(network).__name__} in crepe/models/dense.py")
+        self.network = network
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Probabilities of the classes."""
+        if isinstance(self.network, ConvNet):
+            scores = convnet(self.network, codes, torch.float32)
+        elif isinstance(self.network, Linear):
+            scores = linear(self.network, codes)
+        else:
+            scores = lstm(self.network, codes)
+        return F.softmax(scores, dim=1)
