@@ -23,6 +23,7 @@ COMMANDS = {
     "report": "write a study's report, one HTML page",
     "predict": "classify texts with a trained model",
     "export": "write a trained model as ONNX and as a folder to pass on",
+    "serve": "serve a trained model as a page to type into and an address to post to",
     "bench": "measure the engine against plain dense baselines",
     "demo-data": "collect the demo's dataset from docstrings on this machine",
 }
