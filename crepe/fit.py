@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +69,9 @@ class Run:
         return self.recipe.epochs * self.epoch_minibatches
 
 
-def fit(run: Run, folder: Path, identity: str, steps: int | None = None) -> None:
+def fit(
+    run: Run, folder: Path, identity: str, steps: int | None = None, show: Callable[[int], None] = lambda _: None
+) -> None:
     """Train `run.network` by its recipe, from its last checkpoint in `folder` if there is one.
 
     On SIGINT or SIGTERM a checkpoint is written before the signal takes its course.
@@ -79,6 +81,8 @@ def fit(run: Run, folder: Path, identity: str, steps: int | None = None) -> None
         folder: where checkpoints go.
         identity: of the run; checkpoints of others are not used.
         steps: minibatches to end after; the whole schedule if None.
+        show: called with 0 before the first minibatch and with the number of each epoch that has ended, before its
+            checkpoint: of an epoch whose checkpoint is there, what it shows is there too.
 
     Raises:
         CrepeError: the loss is no longer a number.
@@ -92,6 +96,8 @@ def fit(run: Run, folder: Path, identity: str, steps: int | None = None) -> None
         (run.done, run.history, run.seconds), tensors = found[0].values(), found[1]
         for name, tensor in state.items():
             tensor.copy_(tensors[name])
+    if run.done == 0:
+        show(0)
     sampler = Sampler(run.train.labels, run.classes, run.recipe.minibatch, run.seed)
     end = run.total if steps is None else min(steps, run.total)
     size, clock, note = run.recipe.minibatch, time.monotonic(), ""
@@ -130,6 +136,7 @@ def fit(run: Run, folder: Path, identity: str, steps: int | None = None) -> None
             if ended:
                 run.history.append(_line(run, rate, tally))
                 tally.zero_()
+                show(epoch + 1)
             if ended or run.done == end or interrupted:
                 checkpoint()
                 clock = time.monotonic()

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crepe import __version__, checkpoints, provenance, saved, shards
+from crepe import __version__, checkpoints, kernels, provenance, saved, shards
 from crepe.augment import training
 from crepe.batches import Split
 from crepe.config import Config, load
@@ -80,6 +80,8 @@ def train(
 ) -> None:
     """Train `model` on the shards in `folder`; writes model.safetensors, history.csv and run.json to `output`.
 
+    The first layer of a ConvNet over characters is kept as a picture an epoch (`crepe.kernels`).
+
     Args:
         config: the configuration that has both keys.
         dataset: key of the dataset that the shards hold.
@@ -127,7 +129,13 @@ def train(
     if manifest.thesaurus:
         settings["data"]["thesaurus"] = manifest.thesaurus
     identity = json.dumps([dataset, model, seed, place.type, __version__, settings], sort_keys=True)
-    fit(run, output, hashlib.sha256(identity.encode()).hexdigest(), steps)
+
+    def show(epoch: int) -> None:
+        layer = getattr(run.network, "kernels", None) if start.model.feature.kind == "characters" else None
+        if layer is not None:
+            kernels.save(output, epoch, layer.cpu().numpy())
+
+    fit(run, output, hashlib.sha256(identity.encode()).hexdigest(), steps, show)
     write_text(output / "history.csv", _history(run.history))
     about = config.dataset(dataset)
     facts = {

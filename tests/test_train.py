@@ -34,6 +34,8 @@ def run(request: pytest.FixtureRequest, tiny: Tiny, tmp_path_factory: pytest.Tem
 
 def test_files(run: Path) -> None:
     names = ["history.csv", "metrics.json", "model.safetensors", "predictions.parquet", "run.json"]
+    if run.name.startswith("conv"):
+        names.append("weights")
     assert sorted(path.name for path in run.iterdir()) == names
 
 

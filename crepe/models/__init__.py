@@ -1,7 +1,8 @@
 """The networks of table 4. Each kind is a module here, named in the configuration by its `kind`.
 
 Such a module has `build(network, inputs)`, which gives a module whose `forward(batch, dtype)` gives the scores of a
-minibatch, float [rows, classes], and whose parameters `initialize` sets.
+minibatch, float [rows, classes], and whose parameters `initialize` sets. If its first layer looks at characters, a
+property `kernels`, as that of `ConvNet`, has it shown.
 """
 
 from dataclasses import dataclass

@@ -107,6 +107,17 @@ class ConvNet(nn.Module):
             x = F.linear(F.dropout(rectify(x), self.dropout, self.training), weight, bias)
         return x
 
+    @property
+    def kernels(self) -> Tensor | None:
+        """What the first layer makes of symbols, float [features, symbols, kernel]; None if it reads vectors.
+
+        Places are in reading direction: the last column that a kernel sees comes first.
+        """
+        if self.embedding is not None:
+            return None
+        weight: Tensor = self.convolutions[0].weight.detach()  # type: ignore[assignment, operator]
+        return weight.squeeze(2).flip(2)
+
     def _convolve(self, batch: Batch, dtype: torch.dtype) -> list[Tensor]:
         """The last convolution's output by groups of rows, [rows, used columns, features] each.
 
