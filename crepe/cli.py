@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "test a trained model on every test row",
     "table": "set a study's results beside the paper's table 4",
     "report": "write a study's report, one HTML page",
+    "weights": "show what a ConvNet's first layer has learnt",
     "predict": "classify texts with a trained model",
     "export": "write a trained model as ONNX and as a folder to pass on",
     "serve": "serve a trained model as a page to type into and an address to post to",

@@ -21,7 +21,9 @@ FOLDER = "weights"
 MOST = 256
 """Kernels that are kept of a larger layer: the first ones."""
 ACROSS = 32
-_ZERO, _SPAN = 128, 127
+STEPS = 127
+"""Of gray on either side of 0."""
+_ZERO = 128
 
 
 def save(run: Path, epoch: int, kernels: np.ndarray) -> None:
@@ -37,7 +39,7 @@ def save(run: Path, epoch: int, kernels: np.ndarray) -> None:
     peak = float(np.abs(kernels).max()) or 1.0
     lines = -(-count // ACROSS)
     tiles = np.full((lines * ACROSS, symbols + 1, places + 1), _ZERO, np.uint8)
-    tiles[:count, :-1, :-1] = np.rint(kernels / peak * _SPAN) + _ZERO
+    tiles[:count, :-1, :-1] = np.rint(kernels / peak * STEPS) + _ZERO
     pixels = tiles.reshape(lines, ACROSS, symbols + 1, places + 1).swapaxes(1, 2).reshape(lines * (symbols + 1), -1)
     about = PngInfo()
     about.add_text("peak", json.dumps(peak))
@@ -66,7 +68,7 @@ def _read(path: Path) -> np.ndarray:
         tiles = pixels.reshape(-1, symbols + 1, ACROSS, places + 1).swapaxes(1, 2).reshape(-1, symbols + 1, places + 1)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, KeyError, TypeError) as error:
         raise CrepeError(f"{path}: is no picture of weights ({error}); delete it, or train the model again") from error
-    return (tiles[:count, :-1, :-1] - _ZERO) * np.float32(peak / _SPAN)
+    return (tiles[:count, :-1, :-1] - _ZERO) * np.float32(peak / STEPS)
 
 
 def _path(run: Path, epoch: int) -> Path:

@@ -115,8 +115,8 @@ class ConvNet(nn.Module):
         """
         if self.embedding is not None:
             return None
-        weight: Tensor = self.convolutions[0].weight.detach()  # type: ignore[assignment, operator]
-        return weight.squeeze(2).flip(2)
+        first: Tensor = next(self.convolutions.parameters()).detach()
+        return first.squeeze(2).flip(2)
 
     def _convolve(self, batch: Batch, dtype: torch.dtype) -> list[Tensor]:
         """The last convolution's output by groups of rows, [rows, used columns, features] each.
