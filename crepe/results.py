@@ -183,8 +183,8 @@ def grids(config: Config) -> list[Grid]:
     Raises:
         CrepeError: a table of the paper or a run is missing, damaged or not what its place says.
     """
-    table3 = {line["dataset"]: line for line in _read_csv(PAPER / "table3.csv")}
-    table4 = {(line["dataset"], line["model"]): line for line in _read_csv(PAPER / "table4.csv")}
+    table3 = {line["dataset"]: line for line in read_csv(PAPER / "table3.csv")}
+    table4 = {(line["dataset"], line["model"]): line for line in read_csv(PAPER / "table4.csv")}
     reference = load()
 
     def grid(title: str, datasets: dict[str, str], models: dict[str, str]) -> Grid:
@@ -324,7 +324,12 @@ def _paper(dataset: dict[str, str], figure: dict[str, str] | None, reference: Co
     return Paper(dataset["dataset"], float(error) if error else None, checked, int(dataset["train_rows"]), samples)
 
 
-def _read_csv(path: Path) -> list[dict[str, str]]:
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The lines of one of the paper's tables.
+
+    Raises:
+        CrepeError: it cannot be read.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             return list(csv.DictReader(stream))

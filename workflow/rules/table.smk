@@ -25,7 +25,11 @@ rule table:
 
 
 rule report:
-    """Show the study's results, one page. In: the table and every run; out: the page."""
+    """Show the study's results, one page. In: the table and every run; out: the page.
+
+    Texts, predictions and weights are shown where they are on this machine, and need no line here: when they change, so
+    do the figures and records of their run.
+    """
     input:
         table=f"{STUDY}/table.csv",
         metrics=runs("metrics.json"),
@@ -33,7 +37,7 @@ rule report:
         history=runs("history.csv"),
         paper=PAPER,
         code=sources("report"),
-        templates=["crepe/templates/report.html", "crepe/templates/report.css"],
+        templates=multiext("crepe/report/", "page.html", "page.css", "page.js", "run.html"),
     output:
         report(f"{STUDY}/report.html", caption="../report/report.rst", category="Report"),
     log:
@@ -44,8 +48,8 @@ rule report:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2_000,
-        runtime=10,
+        mem_mb=4_000,
+        runtime=60,
     params:
         config=study_config(),
     shell:
