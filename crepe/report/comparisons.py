@@ -80,11 +80,12 @@ def references(grid: Grid, config: Config) -> list[Reference]:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """A dataset's line of table 3: the paper's and ours, with keys as in table3.csv; empty where there are none."""
+    """A dataset's line of table 3, with keys as in table3.csv; empty where there are none."""
 
     title: str
     paper: dict[str, int]
-    ours: dict[str, int]
+    ours: dict[str, list[int]]
+    """Several numbers where the runs differ."""
 
 
 def statistics(found: list[Grid], config: Config) -> list[Statistics]:
@@ -97,20 +98,19 @@ def statistics(found: list[Grid], config: Config) -> list[Statistics]:
     table = {line["dataset"]: {name: int(line[name]) for name in numbers} for line in read_csv(PAPER / "table3.csv")}
     lines = []
     for grid in found:
-        records = {run.record["dataset"]: run.record for run in reversed(grid.runs)}
         for dataset, title in grid.datasets.items():
             compared = dataset if dataset in table else config.dataset(dataset).paper
+            records = [run.record for run in grid.runs if run.record["dataset"] == dataset]
             clean = Path("data/clean") / dataset / "clean.json"
-            ours: dict[str, int] = {}
-            facts = read_json(clean) if clean.exists() else records.get(dataset)
-            if facts:
-                ours = {
-                    "classes": len(facts["classes"]),
-                    **{f"{split}_rows": facts["rows"][split] for split in ("train", "test")},
-                }
-            if dataset in records:
-                ours["epoch_minibatches"] = records[dataset]["training"]["epoch_minibatches"]
-            lines.append(Statistics(title, table.get(compared or "", {}), ours))
+            facts = [read_json(clean)] if clean.exists() else records
+            ours = {
+                "classes": {len(fact["classes"]) for fact in facts},
+                "train_rows": {fact["rows"]["train"] for fact in facts},
+                "test_rows": {fact["rows"]["test"] for fact in facts},
+                "epoch_minibatches": {record["training"]["epoch_minibatches"] for record in records},
+            }
+            known = {name: sorted(values) for name, values in ours.items() if values}
+            lines.append(Statistics(title, table.get(compared or "", {}), known))
     return lines
 
 

@@ -72,13 +72,17 @@ def _read(path: Path, run: Run) -> pl.DataFrame:
     try:
         table = pl.read_parquet(path, columns=["label", "predicted", "probability"])
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise CrepeError(f"{path}: is no table of predictions ({error}); {again}") from error
+        reason = str(error).partition("\n")[0]
+        raise CrepeError(f"{path}: is no table of predictions ({reason}); {again}") from error
     wrong = table.with_row_index("row").filter(pl.col("label") != pl.col("predicted"))
     if (len(table), len(wrong)) != (run.metrics["rows"], run.metrics["errors"]):
         raise CrepeError(
             f"{path}: has {len(wrong)} errors in {len(table)} rows, metrics.json beside it "
             f"{run.metrics['errors']} in {run.metrics['rows']}; {again}"
         )
+    known = pl.all_horizontal(pl.col("label", "predicted").is_between(0, len(run.record["classes"]) - 1))
+    if not table.select(known.all()).item():
+        raise CrepeError(f"{path}: has a class that run.json beside it does not; {again}")
     return wrong.sort("probability", "row", descending=[True, False]).head(SHOWN)
 
 
