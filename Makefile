@@ -1,11 +1,12 @@
 # make demo   sets up, runs the workflow on text that is already on this machine, ends with a report to open
 # make test   sets up, runs all tests
 # make check  format, lint, types
+# make screenshots STUDY=results/demo   the README's pictures of a study's report
 PYTHON ?= $(firstword $(shell command -v python3.11 python3))
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check
+.PHONY: demo test check screenshots
 .NOTPARALLEL:
 
 demo: .venv/installed
@@ -22,6 +23,9 @@ check: .venv/installed
 	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+
+screenshots: .venv/installed
+	python docs/screenshots.py $(or $(STUDY),results/demo)
 
 .venv/installed: constraints.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
