@@ -14,6 +14,9 @@ from tests.browser import chromium, watched
 from tests.report import whole
 from tests.study import project
 
+# To draw 336 learning curves is half a minute of a core.
+pytestmark = pytest.mark.timeout(1800)
+
 WIDTHS = [360, 1600]
 CELL = "cell-ag_news-conv-small"
 # Of what has the focus: a chip draws it around its text, a cell's button around the cell.
