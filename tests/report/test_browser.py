@@ -199,19 +199,19 @@ def test_columns_sort_both_ways_and_back(visit):
 def test_filters_show_families_and_datasets(visit):
     with visit() as page:
         everything = names(page)
-        page.get_by_label("n-grams").check()
-        page.get_by_label("LSTM").check()
+        page.get_by_label("n-grams", exact=True).check()
+        page.get_by_label("LSTM", exact=True).check()
         assert names(page) == ["ngrams", "ngrams TFIDF", "LSTM"]
-        page.get_by_label("DBPedia").check()
+        page.get_by_label("DBPedia", exact=True).check()
         assert page.locator(".grid thead th:visible").all_inner_texts() == ["Model", "DBPedia"]
         assert page.locator(".grid tbody td:visible").count() == 3
         expect(page.locator("#shown")).to_have_text("3 lines and 1 columns are shown.")
         page.get_by_role("button", name="Show all").click()
         expect(page.locator("#shown")).to_have_text("")
         assert names(page) == everything
-        page.get_by_label("Only what was run").check()
+        page.get_by_label("Only what was run", exact=True).check()
         assert len(names(page)) == 22
-        page.get_by_label("References").check()
+        page.get_by_label("References", exact=True).check()
         expect(page.locator(".grid")).to_be_hidden()
 
 
