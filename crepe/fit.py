@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crepe import checkpoints
+from crepe import checkpoints, heartbeat
 from crepe.batches import Sampler, Split
 from crepe.config import Training
 from crepe.errors import CrepeError
@@ -101,12 +101,23 @@ def fit(
     sampler = Sampler(run.train.labels, run.classes, run.recipe.minibatch, run.seed)
     end = run.total if steps is None else min(steps, run.total)
     size, clock, note = run.recipe.minibatch, time.monotonic(), ""
+    begun, spent = run.done, run.seconds
 
     def checkpoint() -> None:
         progress = {"done": run.done, "history": run.history, "seconds": run.seconds}
         checkpoints.save(folder, run.done, identity, progress, state)
 
-    with interruptible() as interrupted, meter(run.title, end * size, "samples", run.done * size) as bar:
+    def beat(testing: bool) -> heartbeat.Heartbeat:
+        speed = (run.done - begun) * size / max(run.seconds - spent, 1e-9)
+        error = run.history[-1]["test_error_pct"] if run.history else None
+        epoch = (run.done - 1) // run.epoch_minibatches + 1
+        return heartbeat.Heartbeat(epoch=epoch, epochs=run.recipe.epochs, speed=speed, error=error, testing=testing)
+
+    with (
+        interruptible() as interrupted,
+        heartbeat.writing(folder) as onlookers,
+        meter(run.title, end * size, "samples", run.done * size) as bar,
+    ):
         while run.done < end:
             epoch, number = divmod(run.done, run.epoch_minibatches)
             rate = run.recipe.rate_at(epoch)
@@ -132,6 +143,8 @@ def fit(
                         "try a smaller rate in the recipe, another seed, or --precision float32"
                     )
                 note = f"epoch {epoch + 1} of {run.recipe.epochs}, loss {float(tally[0]) / ((number + 1) * size):.4f}"
+                if ended or onlookers.due:
+                    onlookers.write(beat(testing=ended))
             bar.advance(size, note)
             if ended:
                 run.history.append(_line(run, rate, tally))

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crepe import __version__, checkpoints, kernels, provenance, saved, shards
+from crepe import __version__, checkpoints, heartbeat, kernels, provenance, saved, shards
 from crepe.augment import training
 from crepe.batches import Split
 from crepe.config import Config, load
@@ -158,6 +158,7 @@ def train(
     write_json(output / "run.json", facts)
     saved.save(output / saved.FILE, start.model)
     checkpoints.remove(output)
+    heartbeat.remove(output)
 
 
 def _history(lines: list[dict[str, float]]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from crepe import checkpoints
+from crepe import checkpoints, heartbeat
 from crepe.batches import Split
 from crepe.errors import CrepeError
 from crepe.fit import Run, fit, interruptible
@@ -146,7 +146,9 @@ def test_signalled_and_started_again(tiny: Tiny, tmp_path: Path, number: signal.
     _, errors = process.communicate(timeout=60)
     assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGTERM), errors
     assert "Traceback" not in errors
-    done = sorted(path.name for path in parts.glob("checkpoint*"))
+    assert heartbeat.read(parts).epoch == 2
+    assert not heartbeat.read(parts).alive
+    done = sorted(path.name for path in parts.glob("checkpoint-*"))
     assert len(done) == 2
     assert "checkpoint-0000000120" < done[-1].removesuffix(".safetensors") < "checkpoint-0000000240"
     assert not (parts / "model.safetensors").exists()

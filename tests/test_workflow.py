@@ -13,7 +13,9 @@ import pytest
 from snakemake_logger_plugin_crepe import targets_first
 
 from crepe import config
+from crepe.board import look
 from tests import tiny
+from tests.terminal import CONTROL, Terminal
 
 ROOT = Path(__file__).parent.parent
 ONE_THREAD = [f"{rule}=1" for rule in ("clean", "encode", "train", "evaluate")]
@@ -94,6 +96,18 @@ def test_every_job_says_what_it_needs_of_the_machine(plan):
         assert ("gpu=1" in needs) == (rule in ("train", "evaluate")), rule
         assert "    log: logs/" in text
         assert "    benchmark: logs/" in text
+
+
+def test_the_board_has_the_steps_and_runs_of_the_plan(plan, monkeypatch):
+    planned = set()
+    for rule, text in re.findall(r"^rule (\w+):\n((?:    .*\n)+)", plan[0], flags=re.M):
+        wildcards = re.search("^    wildcards: (.*)", text, flags=re.M)
+        values = re.findall(r"=([^,\s]+)", wildcards[1]) if wildcards else []
+        planned.add((rule, *values))
+    monkeypatch.chdir(ROOT)
+    found = look(config.load())
+    runs = {(rule, *map(str, place)) for rule in ("train", "evaluate") for place in found.runs}
+    assert {*found.steps, *runs, ("all",)} == planned
 
 
 @pytest.mark.parametrize("module", ["download", "clean", "encode", "train", "evaluate", "table", "report"])
@@ -235,6 +249,25 @@ def test_gpu_jobs_wait_for_each_other_and_other_jobs_do_not(finished):
     for (_, end, _), (start, _, _) in itertools.pairwise(gpu):
         assert end <= start
     assert any(start < other_end and other_start < end for start, end, _ in gpu for other_start, other_end, _ in others)
+
+
+def test_a_terminal_shows_the_grid_filling(tmp_path):
+    project = tiny.project(tmp_path, ("toys", "others"), ("bow",))
+    tiny.update(project / "config/datasets.yaml", {"catalog": {"datasets": {"others": {"classes": 2}}}})
+    command = ["snakemake", "--cores", "8", "--resources", "gpu=1", "all"]
+    with Terminal(command, 100, 60, cwd=project, **tiny.environment(project), LANG="C") as terminal:
+        terminal.until("Study tiny: 0 of 2 runs done")
+        terminal.until("encode    0 of 2, running: words toys")
+        terminal.until("1 running, 1 waiting")
+        assert terminal.end(600) == 1
+    assert terminal.text.isascii()
+    assert terminal.text.rindex("\x1b[?25h") > terminal.text.rindex("\x1b[?25l")
+    text = CONTROL.sub("", terminal.text)
+    assert "crepe clean: " in text
+    assert "start clean" not in text
+    last = text[text.rindex("Study tiny: 1 of 2 runs done, 1 waiting") :]
+    assert "clean     1 of 2, failed: others" in last
+    assert re.search(r"^. bow +. +\d+\.\d\d . waiting", last, flags=re.M)
 
 
 def test_only_what_depends_on_a_change_runs_again(finished):

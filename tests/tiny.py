@@ -138,17 +138,25 @@ def run(folder: Path, *command: str, status: int = 0) -> str:
 
 def started(folder: Path, *command: str) -> "subprocess.Popen[str]":
     """Start one of the environment's commands in `folder`, both streams together in a pipe."""
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The copy's own package, and nothing of the user's configuration of git, DVC and Snakemake."""
     tools = Path(sys.executable).parent
-    # The copy's own package, and nothing of the user's configuration of git, DVC and Snakemake.
-    environment = os.environ | {
+    return {
         "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": os.pathsep.join([str(folder), str(folder / "workflow/plugins")]),
         "HOME": str(folder.parent),
         "XDG_CACHE_HOME": str(folder.parent / "cache"),
         "GIT_CONFIG_GLOBAL": os.devnull,
         "DVC_NO_ANALYTICS": "1",
         **{f"GIT_{role}_{what}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
     }
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )

@@ -12,6 +12,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 import crepe.config
 from crepe.errors import CrepeError
@@ -29,6 +30,9 @@ except CrepeError as error:
 for key in study.datasets:
     if not study.dataset(key).sources:
         raise WorkflowError(f"configuration: catalog.datasets.{key}.sources: names none; where is its archive?")
+
+# For the plugin that shows it.
+logger.info("", extra={"study": study})
 
 STUDY = f"results/{study.name}"
 RUN = f"{STUDY}/runs/{{dataset}}/{{model}}/{{seed}}"

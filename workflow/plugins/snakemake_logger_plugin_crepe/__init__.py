@@ -1,4 +1,4 @@
-"""Snakemake plugin of this project: targets may stand last on the command line, and `--logger crepe` is terse.
+"""Snakemake plugin of this project: targets may stand last on the command line, and `--logger crepe` shows the study.
 
 Snakemake imports its logger plugins before it reads its command line. Some of its options take every word that
 follows, so `snakemake --cores 8 --resources gpu=1 all` would take `all` for a resource and fail.
@@ -8,14 +8,19 @@ import sys
 from logging import LogRecord
 from pathlib import Path
 
+from rich.live import Live
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
+
+from crepe import view
+from crepe.board import Key, State, look
+from crepe.config import Config
 
 PAIRS = {"--resources", "--res", "--set-threads", "--set-resources", "--default-resources", "--config", "-C"}
 FILES = {"--configfile", "--configfiles"}
 """Options that take every word that follows: `NAME=VALUE` pairs, and names of configuration files."""
 
-CHATTER = {LogEvent.WORKFLOW_STARTED, LogEvent.RESOURCES_INFO, LogEvent.JOB_STARTED, LogEvent.JOB_FINISHED}
+CHATTER = {LogEvent.WORKFLOW_STARTED, LogEvent.RESOURCES_INFO, LogEvent.JOB_STARTED}
 
 
 def targets_first(words: list[str]) -> list[str]:
@@ -36,7 +41,10 @@ if Path(sys.argv[0]).name == "snakemake":
 
 
 class LogHandler(LogHandlerBase):
-    """Snakemake's own messages, but one line for a job that starts and one for each that is done."""
+    """The study's grid as it fills on a terminal; elsewhere a line for a job that starts and one for each that is done.
+
+    What else Snakemake says stands above the grid. The workflow tells which study it is by a record that has it.
+    """
 
     writes_to_stream = True
     writes_to_file = False
@@ -44,14 +52,50 @@ class LogHandler(LogHandlerBase):
     has_formatter = False
     needs_rulegraph = False
 
+    def __post_init__(self) -> None:
+        """Nothing is shown before the first job."""
+        self._stream = sys.stdout if self.common_settings.stdout else sys.stderr
+        self._study: Config | None = None
+        self._jobs: dict[int, Key] = {}
+        self._known: dict[Key, State] = {}
+        self._display: Live | None = None
+
     def emit(self, record: LogRecord) -> None:
         """Print what the record says, if it is of interest."""
+        self._study = getattr(record, "study", self._study)
         text = self.format(record)
-        if not self.common_settings.dryrun:
-            event = getattr(record, "event", None)
-            if event == LogEvent.JOB_INFO:
-                text = " ".join(["start", record.rule_name, *record.wildcards.values()])
-            elif event in CHATTER or record.msg == "Select jobs to execute...":
-                return
-        if text:
-            print(text, file=sys.stderr, flush=True)
+        event = getattr(record, "event", None)
+        if self.common_settings.dryrun:
+            self._print(text)
+        elif event == LogEvent.JOB_INFO:
+            self._start(record.jobid, (record.rule_name, *record.wildcards.values()))
+        elif event == LogEvent.JOB_FINISHED:
+            self._known.pop(self._jobs.get(record.job_id, ()), None)
+        elif event == LogEvent.PROGRESS and self._display:
+            pass  # The grid says so.
+        elif event not in CHATTER and text != "Select jobs to execute...":
+            if event == LogEvent.JOB_ERROR:
+                self._known[self._jobs[record.jobid]] = State.FAILED
+            self._print(text)
+
+    def close(self) -> None:
+        """Leave the last picture, and the terminal as it was."""
+        if self._display:
+            self._display.stop()
+        super().close()
+
+    def _start(self, number: int, job: Key) -> None:
+        self._jobs[number] = job
+        self._known[job] = State.RUNNING
+        if self._display is None and self._study is not None and view.is_live(self._stream):
+            study = self._study
+            self._display = view.live(lambda: look(study, dict(self._known)), view.console(self._stream))
+            self._display.start()
+        if self._display is None:
+            self._print(" ".join(["start", *job]))
+
+    def _print(self, text: str) -> None:
+        if text and self._display:
+            self._display.console.print(text, markup=False, soft_wrap=True)
+        elif text:
+            print(text, file=self._stream, flush=True)
