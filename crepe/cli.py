@@ -20,6 +20,7 @@ COMMANDS = {
     "tune": "compare settings of a recipe on rows held out from the train set",
     "evaluate": "test a trained model on every test row",
     "table": "set a study's results beside the paper's table 4",
+    "compare": "test whether two runs differ on the same test rows",
     "watch": "show how far a study has come",
     "report": "write a study's report, one HTML page",
     "weights": "show what a ConvNet's first layer has learnt",
