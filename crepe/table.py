@@ -5,7 +5,9 @@
 The CSV file has a line for each dataset, model and seed, with all 22 x 8 cells of the paper; what was not run is blank.
 Its columns besides: error_pct (test error in percent), ci_low and ci_high (Wilson's 95 % interval), paper_error_pct,
 delta (ours less the paper's), checked (has a second source shown the paper's figure?), rows (train rows), epochs, and
-status: empty where not run, `complete`, or what sets the run apart: `subset`, `short`, `learnt` and `guessing`.
+status: empty where not run, `complete`, or what sets the run apart: `subset`, `short`, `learnt` and `guessing`; then of
+all seeds together, in each line of theirs: seeds (how many were run), mean_pct and std_pct (of their test errors: mean
+and standard deviation, the latter blank for one seed).
 """
 
 import argparse
@@ -32,11 +34,14 @@ COLUMNS = {
     "rows": pl.Int64,
     "epochs": pl.Int64,
     "status": pl.String,
+    "seeds": pl.Int64,
+    "mean_pct": pl.Float64,
+    "std_pct": pl.Float64,
 }
 
 _LEGEND = """\
 Test errors in percent, a cell: ours / the paper's / ours less the paper's. Nothing before the first stroke: not run.
-Several seeds: their mean ± standard deviation.
+Several seeds: their mean ± standard deviation, and how many there are.
 """
 
 
@@ -84,17 +89,19 @@ def _lines(config: Config, cell: Cell) -> Iterator[list[Any]]:
     """A line for each of the study's seeds; one without a seed where the study does not have the cell."""
     runs = {run.seed: run for run in cell.runs}
     paper, checked = cell.paper_error, cell.paper.checked or None if cell.paper else None
+    mean, spread = (None if figure is None else round(figure, 4) for figure in (cell.error, cell.spread))
+    together = [len(runs) or None, mean, spread]
     for seed in sorted(config.seeds) if config.chosen(cell.dataset, cell.model) else [None]:
         place = [cell.dataset, cell.model, seed]
         if seed not in runs:
-            yield [*place, None, None, None, paper, None, checked, None, None, None]
+            yield [*place, None, None, None, paper, None, checked, None, None, None, *together]
             continue
         run = runs[seed]
         error, low, high = (round(run.metrics[name], 4) for name in ("error_pct", "ci_low", "ci_high"))
         delta = None if paper is None else round(error - paper, 4)
         status = " ".join(cell.marks_of(run)) or "complete"
         rows, epochs = run.record["rows"]["train"], run.record["epochs"]
-        yield [*place, error, low, high, paper, delta, checked, rows, epochs, status]
+        yield [*place, error, low, high, paper, delta, checked, rows, epochs, status, *together]
 
 
 def _rows(grid: Grid) -> Iterator[str]:
@@ -116,7 +123,7 @@ def _row(fields: list[str]) -> str:
 def _text(cell: Cell) -> str:
     ours = "" if cell.error is None else f"{cell.error:.2f}"
     if cell.spread is not None:
-        ours += f" ± {cell.spread:.2f}"
+        ours += f" ± {cell.spread:.2f} ({len(cell.runs)})"
     ours += "".join(MARKS[mark][0] for mark in cell.marks)
     if cell.paper is None or cell.paper.error is None:
         return ours

@@ -81,6 +81,7 @@ def test_runs_stand_beside_the_papers():
         **{"paper_error_pct": "11.19", "delta": "0.81", "checked": "yes", "rows": "120000"},
         "epochs": str(config.model("bow")[3].epochs),
         "status": "complete",
+        **{"seeds": "1", "mean_pct": "12.0", "std_pct": ""},
     }
     assert part["status"] == "subset short"
     assert (part["rows"], part["delta"], part["paper_error_pct"]) == ("300", "-2.19", "11.19")
@@ -114,7 +115,10 @@ def test_several_seeds():
         ("1", "", ""),
         ("2", "13.0", "short"),
     ]
-    assert row("BoW")[0] == "11.50 ± 2.12‡ / 11.19 / +0.31"
+    assert row("BoW")[0] == "11.50 ± 2.12 (2)‡ / 11.19 / +0.31"
+    together = [(line["seeds"], line["mean_pct"], line["std_pct"]) for line in line("ag_news", "bow")]
+    assert together == [("2", "11.5", "2.1213")] * 3
+    assert [line["seeds"] + line["mean_pct"] + line["std_pct"] for line in line("dbpedia", "bow")] == [""]
 
 
 def test_provenance_names_commits_and_devices_once():
