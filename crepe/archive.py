@@ -5,21 +5,25 @@ those names alone, and what is read is bounded.
 """
 
 import gzip
+import io
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from crepe.errors import CrepeError
+from crepe.files import replacing
 
 REQUIRED = ("train.csv", "test.csv")
 TAKEN = (*REQUIRED, "classes.txt")
 
 MAXIMUM = 16 * 2**30
 """Most bytes that an archive may unpack to, ten times what the largest of the paper does."""
+LARGEST = 8 * 2**30
+"""A file that is packed has fewer bytes: those that the format's header can tell."""
 MEMBERS = 1000
 """Most members that an archive may have; those of the paper have four or five."""
 PIECE = 2**20
@@ -46,6 +50,34 @@ def sniff(path: Path | str) -> None:
         raise CrepeError(f"{path}: is an HTML page, not an archive; Google Drive answers so when its quota is spent")
     if not start.startswith(b"\x1f\x8b"):
         raise CrepeError(f"{path}: is not a gzip-compressed tar: it starts with {start[:8]!r}")
+
+
+def pack(path: Path | str, folder: str, files: Mapping[str, IO[bytes]]) -> None:
+    """Write an archive, whole or not at all, without times or owners: the same files give the same bytes.
+
+    Args:
+        path: the archive.
+        folder: the one inside that the files stand in.
+        files: streams by name, read from their start.
+
+    Raises:
+        CrepeError: the archive cannot be written, or a file is too large for the format.
+    """
+    with (
+        replacing(path) as temporary,
+        temporary.open("wb") as stream,
+        gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
+        for name, content in files.items():
+            entry = tarfile.TarInfo(f"{folder}/{name}")
+            entry.size = content.seek(0, io.SEEK_END)
+            if entry.size >= LARGEST:
+                raise CrepeError(
+                    f"{path}: {name} has {entry.size:,} bytes; an archive takes files of {LARGEST:,} at most"
+                )
+            content.seek(0)
+            archive.addfile(entry, content)
 
 
 def check(path: Path | str, maximum: int = MAXIMUM) -> None:

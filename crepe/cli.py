@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "write a trained model as ONNX and as a folder to pass on",
     "serve": "serve a trained model as a page to type into and an address to post to",
     "bench": "measure the engine against plain dense baselines",
+    "init-dataset": "make a dataset and a study of one's own table of texts",
     "demo-data": "collect the demo's dataset from docstrings on this machine",
 }
 

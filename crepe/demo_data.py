@@ -10,12 +10,10 @@ rows are taken, and for which split, is decided by hashes alone.
 import argparse
 import ast
 import csv
-import gzip
 import hashlib
 import io
 import re
 import sysconfig
-import tarfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,8 +21,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from crepe.archive import pack
 from crepe.errors import CrepeError
-from crepe.files import replacing
 
 TRAIN_ROWS = 1500
 TEST_ROWS = 300
@@ -101,7 +99,7 @@ def collect(output: Path) -> None:
             )
     files = {"classes.txt": "".join(f"{library.title}\n" for library in LIBRARIES)}
     files |= {f"{split}.csv": _csv(sorted(found)) for split, found in rows.items()}
-    _archive(output, files)
+    pack(output, FOLDER, {name: io.BytesIO(text.encode()) for name, text in files.items()})
 
 
 def docstrings(path: Path, module: str) -> list[Text]:
@@ -185,18 +183,3 @@ def _csv(rows: list[tuple[bytes, int, Text]]) -> str:
     writer = csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerows([label, *(field.replace("\n", r"\n") for field in text)] for _, label, text in rows)
     return stream.getvalue()
-
-
-def _archive(output: Path, files: dict[str, str]) -> None:
-    """A gzip tar without times or owners: the same files give the same bytes."""
-    with (
-        replacing(output) as temporary,
-        temporary.open("wb") as stream,
-        gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
-    ):
-        for name, text in files.items():
-            content = text.encode()
-            entry = tarfile.TarInfo(f"{FOLDER}/{name}")
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))

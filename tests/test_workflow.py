@@ -354,8 +354,8 @@ def test_a_row_of_each_kind(tmp_path):
     (project / "few.dat").write_text("UTF-8\nmarket|1\n-|bazaar|fair\nnew|1\n-|fresh|brand new\n")
     command = ["snakemake", "--cores", "2", "--set-threads", *ONE_THREAD, "--resources", "gpu=1"]
     text = tiny.run(project, *command)
-    assert "Rule: vectors" in text
-    assert "Rule: thesaurus" in text
+    assert "start vectors learnt " in text
+    assert "start thesaurus few" in text
     with (project / "results/tiny/table.csv").open(newline="") as stream:
         found = {line["model"]: float(line["error_pct"]) for line in csv.DictReader(stream) if line["error_pct"]}
     assert found.keys() == set(KINDS)

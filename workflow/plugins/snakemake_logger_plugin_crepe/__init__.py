@@ -74,7 +74,7 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.PROGRESS and self._display:
             pass  # The grid says so.
         elif event not in CHATTER and text != "Select jobs to execute...":
-            if event == LogEvent.JOB_ERROR:
+            if event == LogEvent.JOB_ERROR and record.jobid in self._jobs:
                 self._known[self._jobs[record.jobid]] = State.FAILED
             self._print(text)
 
