@@ -146,7 +146,6 @@ def test_signalled_and_started_again(tiny: Tiny, tmp_path: Path, number: signal.
     _, errors = process.communicate(timeout=60)
     assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGTERM), errors
     assert "Traceback" not in errors
-    assert heartbeat.read(parts).epoch == 2
     assert not heartbeat.read(parts).alive
     done = sorted(path.name for path in parts.glob("checkpoint-*"))
     assert len(done) == 2
