@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from crepe.errors import CrepeError
-from crepe.files import replacing
+from crepe.files import alone, replacing
 
 REQUIRED = ("train.csv", "test.csv")
 TAKEN = (*REQUIRED, "classes.txt")
@@ -64,6 +64,7 @@ def pack(path: Path | str, folder: str, files: Mapping[str, IO[bytes]]) -> None:
         CrepeError: the archive cannot be written, or a file is too large for the format.
     """
     with (
+        alone(Path(path).parent, Path(path).name),
         replacing(path) as temporary,
         temporary.open("wb") as stream,
         gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed,
@@ -110,7 +111,7 @@ def extracted(path: Path | str, folder: Path | str | None = None, maximum: int =
     try:
         if folder is not None:
             Path(folder).mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.TemporaryDirectory(prefix=".archive-", dir=folder)
+        temporary = tempfile.TemporaryDirectory(prefix=".archive.", suffix=".part", dir=folder)
     except OSError as error:
         raise CrepeError(f"{folder or tempfile.gettempdir()}: cannot be written: {error.strerror or error}") from error
     with temporary as name:

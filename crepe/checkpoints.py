@@ -1,7 +1,7 @@
 """Checkpoints: where a training run stands, whole on disk, the last two kept.
 
-A file is safetensors with a JSON state in its metadata, a digest of its tensors, and the identity of the run, so
-that damage and a changed configuration are both noticed.
+A file is safetensors with a JSON state and the identity of the run in its metadata, and a digest of all of that and the
+tensors, so that damage and a changed configuration are both noticed.
 """
 
 import hashlib
@@ -21,13 +21,20 @@ KEPT = 2
 
 
 def save(folder: Path, number: int, identity: str, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Write checkpoint `number` (minibatches done) and drop all but the newest `KEPT`."""
+    """Write checkpoint `number` (minibatches done) and drop all others but the `KEPT` - 1 before it.
+
+    Those of higher numbers are what `load` passed over: without them gone, they would pass for the newest.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"identity": identity, "state": json.dumps(state), "digest": _digest(tensors)}
-    with replacing(_path(folder, number)) as temporary:
+    text = json.dumps(state)
+    metadata = {"identity": identity, "state": text, "digest": _digest(identity, text, tensors)}
+    path = _path(folder, number)
+    with replacing(path) as temporary:
         save_file(tensors, temporary, metadata)
-    for old in _all(folder)[:-KEPT]:
-        old.unlink()
+    others = _all(folder)
+    place = others.index(path)
+    for other in others[: max(0, place + 1 - KEPT)] + others[place + 1 :]:
+        other.unlink(missing_ok=True)
 
 
 def load(folder: Path, identity: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
@@ -35,25 +42,28 @@ def load(folder: Path, identity: str) -> tuple[dict[str, Any], dict[str, Tensor]
 
     Others are passed over with a warning.
     """
-    for path in reversed(_all(folder)):
+    found = _all(folder)
+    for path in reversed(found):
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if metadata["digest"] != _digest(tensors):
+            if metadata["digest"] != _digest(metadata["identity"], metadata["state"], tensors):
                 raise ValueError("its digest differs")
             if metadata["identity"] == identity:
                 return json.loads(metadata["state"]), tensors
-            print(f"{path}: is of another configuration, data or version; not used", file=sys.stderr)
+            _warn(f"{path}: is of another configuration, data or version; not used")
         except (SafetensorError, OSError, ValueError, KeyError) as error:
-            print(f"{path}: is damaged ({error}); not used", file=sys.stderr)
+            _warn(f"{path}: is damaged ({error}); not used")
+    if found:
+        _warn(f"{folder}: none of its checkpoints can be used; the run starts from the beginning")
     return None
 
 
 def remove(folder: Path) -> None:
     """Remove all checkpoints: the run has ended."""
     for path in _all(folder):
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _path(folder: Path, number: int) -> Path:
@@ -64,9 +74,13 @@ def _all(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.safetensors"))
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
-    hasher = hashlib.sha256()
-    for name in sorted(tensors):
-        hasher.update(name.encode())
+def _digest(identity: str, state: str, tensors: dict[str, Tensor]) -> str:
+    parts = [(name, str(tensor.dtype), list(tensor.shape)) for name, tensor in sorted(tensors.items())]
+    hasher = hashlib.sha256(json.dumps([identity, state, parts]).encode())
+    for name, _, _ in parts:
         hasher.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().data)
     return hasher.hexdigest()
+
+
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

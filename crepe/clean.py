@@ -26,7 +26,7 @@ from crepe import config
 from crepe.archive import extracted
 from crepe.config import Dataset
 from crepe.errors import CrepeError
-from crepe.files import digest, replacing, write_json
+from crepe.files import alone, digest, replacing, write_json
 from crepe.progress import Meter, meter
 
 CHUNK = 4 << 20
@@ -84,6 +84,7 @@ def clean(key: str, dataset: Dataset, archive: Path, output: Path) -> dict[str, 
             configuration says; the text names the archive, the file in it and the line.
     """
     with (
+        alone(output),
         extracted(archive, output) as files,
         replacing(output / "clean.json") as summary,
         replacing(output / "train.parquet") as train,

@@ -28,8 +28,7 @@ from urllib3.util.retry import Retry
 from crepe import __version__, archive, config, thesaurus, web, word2vec
 from crepe.config import Dataset, Source, Thesaurus, Vectors
 from crepe.errors import CrepeError
-from crepe.files import digest, replacing
-from crepe.locks import first_free
+from crepe.files import alone, digest, replacing, settle
 from crepe.progress import meter, quantity
 
 CONNECT_SECONDS = 10.0
@@ -130,16 +129,9 @@ def download(key: str, entry: Entry, path: Path | str) -> None:
         raise CrepeError(f"{path}: is a folder; name the {file.noun}'s file")
     if path.exists() and _stands(key, entry, path):
         return
-    lock = path.with_name(f".{path.name}.lock")
-    with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with first_free([lock], f"{key}: {path}: another process downloads it; waiting for that") as (_, waited):
-        try:
-            if not (waited and path.exists() and _stands(key, entry, path)):
-                _from_any(key, entry, path, file)
-        finally:
-            # While it is held: those who wait for it notice that it has gone, and make a new one.
-            lock.unlink(missing_ok=True)
+    with alone(path.parent, path.name) as waited:
+        if not (waited and path.exists() and _stands(key, entry, path)):
+            _from_any(key, entry, path, file)
 
 
 def _from_any(key: str, entry: Entry, path: Path, file: _File) -> None:
@@ -214,8 +206,8 @@ def _from_network(key: str, source: Source, path: Path, file: _File) -> None:
             # What was pieced together may be wrong where the whole in one answer is right.
             if again or not pieced:
                 raise
-    with replacing(path) as temporary:
-        part.replace(temporary)
+    with _writing(path):
+        settle(part, path)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from crepe import config, features, shards
 from crepe.config import Feature
 from crepe.errors import CrepeError
 from crepe.features import Coder, Codes
-from crepe.files import digest, read_json, replacing
+from crepe.files import alone, digest, read_json, replacing
 from crepe.progress import Meter, meter
 from crepe.shards import Manifest, Ragged
 
@@ -86,24 +86,25 @@ def encode(key: str, name: str, feature: Feature, clean: Path, output: Path) -> 
     if coder.replaceable:
         splits["train"] = ("train", coder.column, coder.replaceable.codes)
         splits[shards.SPOTS] = ("train", coder.replaceable.column, coder.replaceable.spots)
-    _remove(output / shards.MANIFEST)
-    if coder.vocabulary:
-        with replacing(output / shards.VOCABULARY) as path:
-            path.write_bytes(coder.vocabulary)
-    for split, (source, column, codes) in splits.items():
-        rows = pl.scan_parquet(clean / f"{source}.parquet", glob=False)
-        with meter(f"{key}: {split} {name}", manifest.rows[source], "rows") as done:
-            for index, file in enumerate(shards.names(split, manifest.rows[source])):
-                parts = _parts(rows.slice(index * shards.ROWS, shards.ROWS), column, codes, done)
-                manifest.shards.setdefault(split, []).append(shards.write(output / file, parts))
-    if coder.replaceable:
-        (file,) = shards.names(shards.SYNONYMS, 1)
-        manifest.shards[shards.SYNONYMS] = [shards.write(output / file, coder.replaceable.synonyms)]
-    manifest.write(output)
-    named = {shard.file for parts in manifest.shards.values() for shard in parts}
-    for path in output.glob("[st]*-[0-9]*-of-[0-9]*.arrow"):
-        if path.name not in named:
-            _remove(path)
+    with alone(output):
+        _remove(output / shards.MANIFEST)
+        if coder.vocabulary:
+            with replacing(output / shards.VOCABULARY) as path:
+                path.write_bytes(coder.vocabulary)
+        for split, (source, column, codes) in splits.items():
+            rows = pl.scan_parquet(clean / f"{source}.parquet", glob=False)
+            with meter(f"{key}: {split} {name}", manifest.rows[source], "rows") as done:
+                for index, file in enumerate(shards.names(split, manifest.rows[source])):
+                    parts = _parts(rows.slice(index * shards.ROWS, shards.ROWS), column, codes, done)
+                    manifest.shards.setdefault(split, []).append(shards.write(output / file, parts))
+        if coder.replaceable:
+            (file,) = shards.names(shards.SYNONYMS, 1)
+            manifest.shards[shards.SYNONYMS] = [shards.write(output / file, coder.replaceable.synonyms)]
+        manifest.write(output)
+        named = {shard.file for parts in manifest.shards.values() for shard in parts}
+        for path in output.glob("[st]*-[0-9]*-of-[0-9]*.arrow"):
+            if path.name not in named:
+                _remove(path)
     return manifest
 
 

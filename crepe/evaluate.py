@@ -14,7 +14,7 @@ from crepe import saved, scores, shards
 from crepe.batches import Split
 from crepe.device import PRECISIONS, be_exact, choose_device, enough_memory, keep_memory, own_device
 from crepe.errors import CrepeError
-from crepe.files import digest, read_json, replacing, write_json
+from crepe.files import alone, digest, read_json, replacing, write_json
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,17 +68,18 @@ def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
             "loss": pa.array(predictions.losses, pa.float32()),
         }
     )
-    with replacing(run / "predictions.parquet") as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-    write_json(
-        run / "metrics.json",
-        {
-            "rows": rows,
-            "errors": errors,
-            "error_pct": round(100 * errors / rows, 4),
-            "ci_low": round(low, 4),
-            "ci_high": round(high, 4),
-            "loss": round(float(predictions.losses.mean()), 6),
-            "confusion": scores.confusion(test.labels, predicted, len(model.classes)).tolist(),
-        },
-    )
+    metrics = {
+        "rows": rows,
+        "errors": errors,
+        "error_pct": round(100 * errors / rows, 4),
+        "ci_low": round(low, 4),
+        "ci_high": round(high, 4),
+        "loss": round(float(predictions.losses.mean()), 6),
+        "confusion": scores.confusion(test.labels, predicted, len(model.classes)).tolist(),
+    }
+    with alone(run):
+        # Taken away first and written last, so that figures never stand beside the predictions of another model.
+        (run / "metrics.json").unlink(missing_ok=True)
+        with replacing(run / "predictions.parquet") as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+        write_json(run / "metrics.json", metrics)

@@ -3,13 +3,20 @@
 import hashlib
 import json
 import os
+import platform
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from crepe.errors import CrepeError
+from crepe.locks import first_free
+
+_RANDOM = "?" * 8
+"""What `tempfile` puts into names, as a pattern."""
 
 
 @contextmanager
@@ -31,14 +38,68 @@ def replacing(path: Path | str) -> Iterator[Path]:
         temporary = Path(name)
         yield temporary
         temporary.chmod(0o666 & ~_UMASK)
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        settle(temporary, path)
     except OSError as error:
         raise CrepeError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def settle(temporary: Path, path: Path) -> None:
+    """Put a finished file in the place of `path`, so that a power cut leaves that or what was there before."""
+    _flush(temporary, os.O_RDWR)
+    temporary.replace(path)
+    _flush(path.parent, os.O_RDONLY)
+
+
+def _flush(path: Path, how: int) -> None:
+    descriptor = os.open(path, how)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def alone(folder: Path | str, name: str = "") -> Iterator[bool]:
+    """Keep other processes from writing a folder, or its file `name`, while the block lasts; waits for one that does.
+
+    What a killed process left there, temporary files of `replacing` and the like, is removed.
+
+    Yields:
+        Whether another process had to be waited for.
+
+    Raises:
+        CrepeError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    file, lock = folder / name, folder / (f".{name}.lock" if name else ".lock")
+    with _writing(file):
+        folder.mkdir(parents=True, exist_ok=True)
+    with first_free([lock], f"{file}: another process writes it (see {lock}); waiting for that") as (_, waited):
+        try:
+            # Who waits may want to know; on a full disk there is no room even for that.
+            with suppress(OSError):
+                lock.write_text(f"process {os.getpid()} on {platform.node()}\n")
+            with _writing(file):
+                for left in folder.glob(f".{escape(name) or '*'}.{_RANDOM}.part"):
+                    if left.is_dir():
+                        shutil.rmtree(left)
+                    else:
+                        left.unlink()
+            yield waited
+        finally:
+            # While it is held: those who wait for it notice that it has gone, and make a new one.
+            lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CrepeError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _umask() -> int:

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from crepe.config import Config, load
-from crepe.files import replacing, write_text
+from crepe.files import alone, replacing, write_text
 from crepe.results import DOUBTS, MARKS, Cell, Grid, grids, provenance
 
 COLUMNS = {
@@ -63,9 +63,10 @@ def write(config: Config) -> None:
     """
     folder = Path("results") / config.name
     found = grids(config)
-    with replacing(folder / "table.csv") as temporary:
-        table(config, found).write_csv(temporary)
-    write_text(folder / "table.md", markdown(config, found))
+    with alone(folder, "table.csv"), alone(folder, "table.md"):
+        with replacing(folder / "table.csv") as temporary:
+            table(config, found).write_csv(temporary)
+        write_text(folder / "table.md", markdown(config, found))
 
 
 def table(config: Config, found: list[Grid]) -> pl.DataFrame:

@@ -3,7 +3,8 @@
     crepe train ag_news conv-small --seed 0
 
 An interrupted run (SIGINT, SIGTERM, a crash) goes on from its last checkpoint when the command is given again, and
-ends with the same bytes as if it had never stopped.
+ends with the same bytes as if it had never stopped. What an earlier run left in the folder is taken away first, and
+`run.json` comes last: a folder that has it is whole.
 """
 
 import argparse
@@ -20,9 +21,12 @@ from crepe.batches import Split
 from crepe.config import Config, load
 from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision, enough_memory, keep_memory, own_device
 from crepe.errors import CrepeError
-from crepe.files import digest, write_json, write_text
+from crepe.files import alone, digest, write_json, write_text
 from crepe.fit import HISTORY, Run, fit
 from crepe.prepare import prepare
+
+RESULTS = ("run.json", "metrics.json", "predictions.parquet", "history.csv", saved.FILE)
+"""What a run's folder holds in the end, with what `crepe evaluate` adds."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +100,7 @@ def train(
 
     Raises:
         CrepeError: shards are missing, damaged or of another dataset or feature; a key is unknown; the loss is no
-            longer a number; there is not enough memory.
+            longer a finite number; there is not enough memory.
     """
     code = provenance.code()  # Of the code that runs: the files may change while it does.
     be_exact()
@@ -135,30 +139,33 @@ def train(
         if layer is not None:
             kernels.save(output, epoch, layer.cpu().numpy())
 
-    fit(run, output, hashlib.sha256(identity.encode()).hexdigest(), steps, show)
-    write_text(output / "history.csv", _history(run.history))
-    about = config.dataset(dataset)
-    facts = {
-        "dataset": dataset,
-        "model": model,
-        "seed": seed,
-        "title": about.title,
-        "paper": about.paper,
-        "rows": manifest.rows,
-        "classes": manifest.classes,
-        **settings,
-        "epochs": run.history[-1]["epoch"],
-        "minibatches": run.done,
-        "complete": run.done == run.total,
-        "code": code,
-        **provenance.machine(place),
-        "seconds": round(run.seconds, 1),
-        "samples_per_second": round(run.done * recipe.minibatch / run.seconds, 1),
-    }
-    write_json(output / "run.json", facts)
-    saved.save(output / saved.FILE, start.model)
-    checkpoints.remove(output)
-    heartbeat.remove(output)
+    with alone(output):
+        for name in RESULTS:
+            (output / name).unlink(missing_ok=True)
+        fit(run, output, hashlib.sha256(identity.encode()).hexdigest(), steps, show)
+        about = config.dataset(dataset)
+        facts = {
+            "dataset": dataset,
+            "model": model,
+            "seed": seed,
+            "title": about.title,
+            "paper": about.paper,
+            "rows": manifest.rows,
+            "classes": manifest.classes,
+            **settings,
+            "epochs": run.history[-1]["epoch"],
+            "minibatches": run.done,
+            "complete": run.done == run.total,
+            "code": code,
+            **provenance.machine(place),
+            "seconds": round(run.seconds, 1),
+            "samples_per_second": round(run.done * recipe.minibatch / run.seconds, 1),
+        }
+        saved.save(output / saved.FILE, start.model)
+        write_text(output / "history.csv", _history(run.history))
+        write_json(output / "run.json", facts)
+        checkpoints.remove(output)
+        heartbeat.remove(output)
 
 
 def _history(lines: list[dict[str, float]]) -> str:

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from crepe import config, shards, word2vec
 from crepe.config import Vectors
 from crepe.errors import CrepeError
-from crepe.files import digest, replacing
+from crepe.files import alone, digest, replacing
 from crepe.shards import Manifest, Ragged
 
 
@@ -77,7 +77,7 @@ def vectors(entry: Vectors, file: Path, folder: Path, output: Path) -> None:
         "indices": torch.tensor(indices),
         "vectors": torch.from_numpy(np.stack([found[index] for index in indices])),
     }
-    with replacing(output) as temporary:
+    with alone(output.parent, output.name), replacing(output) as temporary:
         save_file(tensors, temporary, {"crepe": json.dumps({"origin": origin, "vocabulary": manifest.source})})
 
 

@@ -48,4 +48,52 @@ def test_a_damaged_one_is_passed_over(tmp_path: Path, damage: str, capsys) -> No
 def test_one_of_another_run_is_passed_over(tmp_path: Path, capsys) -> None:
     checkpoints.save(tmp_path, 1, "other", {}, tensors(1))
     assert checkpoints.load(tmp_path, "run") is None
-    assert "of another configuration" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "of another configuration" in said
+    assert "starts from the beginning" in said
+
+
+def test_no_byte_can_be_wrong_and_no_end_missing(tmp_path: Path, capsys) -> None:
+    """Each byte of the newest, changed in two ways, and each length that it may be cut to."""
+    for number in (1, 2):
+        checkpoints.save(tmp_path, number, "run", {"done": number}, tensors(number))
+    path = tmp_path / "checkpoint-0000000002.safetensors"
+    content = path.read_bytes()
+    damaged = [content[:length] for length in range(len(content))]
+    for place in range(len(content)):
+        for bits in (1, 0x80):
+            damaged.append(content[:place] + bytes([content[place] ^ bits]) + content[place + 1 :])
+    for bad in damaged:
+        path.write_bytes(bad)
+        state, found = checkpoints.load(tmp_path, "run")
+        if state != {"done": 1}:
+            # White space that fills the header up has no meaning.
+            assert (len(bad), state) == (len(content), {"done": 2})
+            assert found.keys() == tensors(2).keys()
+            assert all(torch.equal(found[name], tensor) for name, tensor in tensors(2).items())
+        assert "is damaged" in capsys.readouterr().err or state == {"done": 2}
+
+
+def test_with_both_damaged_the_run_starts_from_the_beginning(tmp_path: Path, capsys) -> None:
+    for number in (1, 2):
+        checkpoints.save(tmp_path, number, "run", {}, tensors(number))
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-1])
+    assert checkpoints.load(tmp_path, "run") is None
+    said = capsys.readouterr().err
+    assert said.count("is damaged") == 2
+    assert f"{tmp_path}: none of its checkpoints can be used; the run starts from the beginning" in said
+
+
+@pytest.mark.parametrize("identity", ["run", "other"])
+def test_what_cannot_be_used_does_not_push_out_what_can(tmp_path: Path, identity: str) -> None:
+    """Checkpoints of higher numbers, damaged or of another configuration, when the run begins anew."""
+    for number in (80, 90):
+        checkpoints.save(tmp_path, number, identity, {}, tensors(number))
+    for path in tmp_path.iterdir():
+        if identity == "run":
+            path.write_bytes(b"damaged")
+    for number in (10, 20, 30):
+        checkpoints.save(tmp_path, number, "run", {"done": number}, tensors(number))
+        assert checkpoints.load(tmp_path, "run")[0] == {"done": number}
+    assert sorted(path.name[-14:-12] for path in tmp_path.iterdir()) == ["20", "30"]

@@ -973,7 +973,7 @@ def started(*arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-WAITING = "another process downloads it; waiting for that\n"
+WAITING = "; waiting for that\n"
 
 
 def test_one_of_two_downloads_waits_for_the_other(serve, target):
@@ -982,7 +982,7 @@ def test_one_of_two_downloads_waits_for_the_other(serve, target):
     first = started(*arguments)
     wait_for(lambda: parts(target) and one.paths)
     second = started(*arguments)
-    assert second.stderr.readline() == f"x: {target}: {WAITING}"
+    assert second.stderr.readline() == f"{target}: another process writes it (see {target.parent}/.x.tgz.lock){WAITING}"
     one.released.set()
     for process in (first, second):
         _, said = process.communicate(timeout=60)

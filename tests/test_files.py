@@ -1,11 +1,14 @@
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from crepe.errors import CrepeError
-from crepe.files import digest, read_json, replacing, write_json, write_text
+from crepe.files import alone, digest, read_json, replacing, write_json, write_text
 
 
 def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -73,3 +76,73 @@ def test_digest(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content)
     assert digest(tmp_path / "file") == hashlib.sha256(content).hexdigest()
     assert digest(tmp_path / "file", "md5") == hashlib.md5(content).hexdigest()
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from crepe.files import alone, replacing
+folder, name = sys.argv[1:]
+with alone(folder, name) as waited, replacing(Path(folder) / "file") as temporary:
+    temporary.write_text("half")
+    print(waited, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def writer(folder: Path, name: str = "") -> "subprocess.Popen[str]":
+    """A process that holds a folder, or a file in it, and is in the middle of writing until it gets a line."""
+    command = [sys.executable, "-c", WRITER, str(folder), name]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("name", ["", "file"])
+def test_what_a_killed_process_left_is_taken_over_and_cleared(tmp_path: Path, name: str) -> None:
+    process = writer(tmp_path, name)
+    assert process.stdout.readline() == "False\n"
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    assert len(list(tmp_path.iterdir())) == 2
+    kept = tmp_path / f".file.{'0' * 64}.part"
+    kept.touch()
+    with alone(tmp_path, name) as waited:
+        assert not waited
+        assert {path.name for path in tmp_path.iterdir()} == {kept.name, f".{name}.lock" if name else ".lock"}
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+def test_only_leftovers_of_the_file_are_cleared(tmp_path: Path) -> None:
+    for left in (".file.abcdefgh.part", ".other.abcdefgh.part"):
+        (tmp_path / left).touch()
+    (tmp_path / ".archive.abcdefgh.part").mkdir()
+    (tmp_path / ".archive.abcdefgh.part/train.csv").touch()
+    with alone(tmp_path, "file"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {".other.abcdefgh.part", ".archive.abcdefgh.part"}
+    with alone(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    first = writer(tmp_path)
+    assert first.stdout.readline() == "False\n"
+    second = writer(tmp_path)
+    assert second.stderr.readline() == (
+        f"{tmp_path}: another process writes it (see {tmp_path}/.lock); waiting for that\n"
+    )
+    assert (tmp_path / ".lock").read_text().startswith(f"process {first.pid} on ")
+    for process, waited in ((first, ""), (second, "True\n")):
+        assert process.communicate("\n", timeout=60)[0] == waited
+        assert process.returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(CrepeError, match=r"file/below: cannot be written: Not a directory"),
+        alone(tmp_path / "file/below"),
+    ):
+        pass

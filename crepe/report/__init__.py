@@ -22,7 +22,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from crepe.config import Config, load
 from crepe.errors import CrepeError
-from crepe.files import write_text
+from crepe.files import alone, write_text
 from crepe.report.comparisons import FAMILIES, REFERENCES, Reference, family, figure3, references, statistics
 from crepe.report.layer import layer
 from crepe.report.plots import curve, relative
@@ -49,7 +49,9 @@ def main(options: argparse.Namespace) -> None:
     """Run the command."""
     config = load(options.config)
     output = options.output or Path("results") / config.name / "report.html"
-    write_text(output, page(config, texts=not options.without_texts))
+    html = page(config, texts=not options.without_texts)
+    with alone(output.parent, output.name):
+        write_text(output, html)
 
 
 def page(config: Config, texts: bool = True) -> str:
