@@ -36,6 +36,9 @@ HISTORY = (
 READING = 50
 """Minibatches between two looks at the loss on a device that must be waited for."""
 
+KEEPING_SECONDS = 600.0
+"""Time between two checkpoints at the most, looked at with the loss: no more than that is lost by a power cut."""
+
 
 @dataclass(kw_only=True, slots=True)
 class Run:
@@ -85,7 +88,7 @@ def fit(
             checkpoint: of an epoch whose checkpoint is there, what it shows is there too.
 
     Raises:
-        CrepeError: the loss is no longer a number.
+        CrepeError: the loss is no longer a finite number, in training or on the test rows.
     """
     descent = Descent(run.network.parameters(), run.recipe.momentum, run.recipe.decay)
     tally = torch.zeros(2, dtype=torch.float64, device=run.train.device)
@@ -102,6 +105,7 @@ def fit(
     end = run.total if steps is None else min(steps, run.total)
     size, clock, note = run.recipe.minibatch, time.monotonic(), ""
     begun, spent = run.done, run.seconds
+    kept = clock
 
     def checkpoint() -> None:
         progress = {"done": run.done, "history": run.history, "seconds": run.seconds}
@@ -134,15 +138,14 @@ def fit(
                 tally += torch.stack([loss.detach().double() * size, (scores.argmax(1) != batch.labels).sum().double()])
             run.done += 1
             ended = number + 1 == run.epoch_minibatches
-            if ended or run.done == end or run.done % READING == 0 or run.train.device.type == "cpu":
-                last = float(loss.detach())
+            due = ended or run.done == end
+            if due or run.done % READING == 0 or run.train.device.type == "cpu":
+                # The sum, so that no loss since the last look is passed over.
+                mean = float(tally[0]) / ((number + 1) * size)
                 run.seconds, clock = run.seconds + time.monotonic() - clock, time.monotonic()
-                if not math.isfinite(last):
-                    raise CrepeError(
-                        f"{run.title}: the loss is {last} at minibatch {run.done} (epoch {epoch + 1}); "
-                        "try a smaller rate in the recipe, another seed, or --precision float32"
-                    )
-                note = f"epoch {epoch + 1} of {run.recipe.epochs}, loss {float(tally[0]) / ((number + 1) * size):.4f}"
+                _check(run, "loss", mean)
+                due = due or clock - kept >= KEEPING_SECONDS
+                note = f"epoch {epoch + 1} of {run.recipe.epochs}, loss {mean:.4f}"
                 if ended or onlookers.due:
                     onlookers.write(beat(testing=ended))
             bar.advance(size, note)
@@ -150,10 +153,11 @@ def fit(
                 run.history.append(_line(run, rate, tally))
                 tally.zero_()
                 show(epoch + 1)
-            if ended or run.done == end or interrupted:
+            stop = bool(interrupted)
+            if due or stop:
                 checkpoint()
-                clock = time.monotonic()
-            if interrupted:
+                clock = kept = time.monotonic()
+            if stop:
                 break
     if interrupted:
         signal.raise_signal(interrupted[0])
@@ -162,12 +166,27 @@ def fit(
         run.history.append(_line(run, run.recipe.rate_at(run.done // run.epoch_minibatches), tally))
 
 
+def _check(run: Run, name: str, loss: float) -> None:
+    """Raise CrepeError where a loss is infinite or no number."""
+    if not math.isfinite(loss):
+        epoch = (run.done - 1) // run.epoch_minibatches + 1
+        remedy = f"try a smaller rate than {run.recipe.rate_at(epoch - 1):g}"
+        if run.recipe.clip is None:
+            remedy += ", or `clip: 1` in the recipe"
+        raise CrepeError(
+            f"{run.title}: the {name} is {loss} at minibatch {run.done} (epoch {epoch}); {remedy}, another seed, or "
+            "--precision float32"
+        )
+
+
 def _line(run: Run, rate: float, tally: Tensor) -> dict[str, float]:
     """The history's line of the epoch that ends, or is broken off, here."""
     epoch = (run.done - 1) // run.epoch_minibatches
     samples = (run.done - epoch * run.epoch_minibatches) * run.recipe.minibatch
     predictions = predict(run.network, run.test, run.dtype)
     loss, errors = tally.tolist()
+    test_loss = float(predictions.losses.mean())
+    _check(run, "loss on the test rows", test_loss)
     return {
         "epoch": epoch + 1,
         "minibatches": run.done,
@@ -175,7 +194,7 @@ def _line(run: Run, rate: float, tally: Tensor) -> dict[str, float]:
         "rate": rate,
         "train_loss": round(loss / samples, 6),
         "train_error_pct": round(100 * errors / samples, 4),
-        "test_loss": round(float(predictions.losses.mean()), 6),
+        "test_loss": round(test_loss, 6),
         "test_error_pct": round(100 * float((predictions.classes != run.test.labels).mean()), 4),
     }
 

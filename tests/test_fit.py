@@ -108,6 +108,32 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny: Tiny, tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
+def test_a_test_loss_that_is_no_number_stops_the_run(tiny: Tiny, tmp_path: Path) -> None:
+    """The last step of an epoch may spoil the network after its own loss was fine."""
+    run = make(tiny)
+    run.recipe = replace(run.recipe, epoch_minibatches=1, rate=1e38)
+    with pytest.raises(CrepeError, match=r"the loss on the test rows is nan at minibatch 1 \(epoch 1\); try a smaller"):
+        fit(run, tmp_path, "x")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("seconds", [0.0, 600.0])
+def test_checkpoints_are_some_time_apart_at_the_most(tiny: Tiny, tmp_path: Path, seconds: float, monkeypatch) -> None:
+    numbers = []
+    save = checkpoints.save
+    monkeypatch.setattr(
+        checkpoints, "save", lambda folder, number, *rest: numbers.append(number) or save(folder, number, *rest)
+    )
+    monkeypatch.setattr("crepe.fit.KEEPING_SECONDS", seconds)
+    run = make(tiny)
+    fit(run, tmp_path, "x", steps=23)
+    assert numbers == (list(range(1, 24)) if seconds == 0 else [20, 23])
+    whole = make(tiny)
+    monkeypatch.undo()
+    fit(whole, tmp_path / "whole", "x", steps=23)
+    assert torch.equal(parameters(whole), parameters(run))
+
+
 def test_only_the_first_signal_is_held_back() -> None:
     # The tests may run in the background, where SIGINT is ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,29 @@ def test_a_short_run_says_so(tiny: Tiny, tmp_path: Path) -> None:
     train(tiny.config, "tiny", "conv-small", 0, tiny.folder / "chars", tmp_path, "cpu", steps=5)
     facts = json.loads((tmp_path / "run.json").read_text())
     assert (facts["epochs"], facts["minibatches"], facts["complete"]) == (1, 5, False)
+
+
+@pytest.mark.parametrize(
+    ("clip", "advice"), [(None, ", or `clip: 1` in the recipe, another seed"), (1e9, ", another seed")]
+)
+def test_a_rate_that_is_too_high_ends_the_command(tiny: Tiny, tmp_path: Path, capsys, clip, advice) -> None:
+    """In a folder with a finished run: neither that nor the new one looks finished then."""
+    folder = tmp_path / "run"
+    train(tiny.config, "tiny", "conv-small", 0, tiny.folder / "chars", folder, "cpu", steps=5)
+    evaluate(folder, tiny.folder / "chars", "cpu")
+    config = overlay(tiny)
+    config["training"]["convnet"] |= {"rate": 1e6, "clip": clip}
+    options = ["--device", "cpu", "--config", json.dumps(config), "--shards", str(tiny.folder / "chars")]
+    assert main(["train", "tiny", "conv-small", *options, "--output", str(folder)]) == 1
+    said = capsys.readouterr().err
+    assert re.search(
+        r"^crepe train: conv-small on tiny: the loss is (nan|inf) at minibatch \d+ \(epoch 1\); "
+        rf"try a smaller rate than 1e\+06{advice}, or --precision float32$",
+        said,
+        flags=re.M,
+    )
+    assert not list(folder.iterdir())
+    assert main(["evaluate", str(folder), "--shards", str(tiny.folder / "chars"), "--device", "cpu"]) == 1
 
 
 def test_bfloat16_trains(tiny: Tiny, tmp_path: Path) -> None:
