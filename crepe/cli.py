@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from crepe import __version__
+from crepe import __version__, parent
 from crepe.errors import CrepeError
 
 COMMANDS = {
@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.formatter_class = argparse.RawDescriptionHelpFormatter
             module.arguments(command)
     options = parser.parse_args(words)
+    parent.watch()
     try:
         module.main(options)
     except CrepeError as error:

@@ -1,7 +1,9 @@
 import base64
 import csv
+import fcntl
 import itertools
 import json
+import platform
 import re
 import resource
 import shlex
@@ -142,8 +144,6 @@ def test_a_step_gets_all_of_the_configuration_that_it_needs(tmp_path, monkeypatc
             )
         elif name == "encode":
             assert given.feature(keys[1]) == whole.feature(keys[1])
-        elif name == "vectors":
-            assert given.vectors(keys[2]) == whole.vectors(keys[2])
         elif name == "train":
             assert given.model(keys[1]) == whole.model(keys[1])
             assert given.dataset(keys[0]).title == whole.dataset(keys[0]).title
@@ -181,6 +181,29 @@ def test_a_bad_configuration_is_refused_in_a_few_lines(tmp_path, options, messag
         assert message in text
     assert "Traceback" not in text
     assert len(text.splitlines()) < 12
+
+
+# --- Snakemake's own lock
+
+
+@pytest.mark.parametrize(("machine", "alive", "unlocked"), [("", False, True), ("", True, False), ("x", False, False)])
+def test_a_lock_is_removed_if_its_snakemake_was_killed_here(tmp_path, machine, alive, unlocked):
+    tiny.project(tmp_path)
+    (tmp_path / ".snakemake/locks").mkdir(parents=True)
+    (tmp_path / ".snakemake/locks/0.output.lock").write_text("data/raw/toys.tgz\n")
+    with (tmp_path / ".snakemake/alive").open("w") as stream:
+        stream.write(machine or platform.node())
+        stream.flush()
+        if alive:
+            fcntl.flock(stream, fcntl.LOCK_SH)
+        command = ["snakemake", "--cores", "1", "data/raw/toys.tgz"]
+        text = tiny.run(tmp_path, *command, status=0 if unlocked else 1)
+        assert ("Removed the lock of a Snakemake that was killed." in text) == unlocked
+        assert ("It can be removed with the --unlock argument" in text) == (not unlocked)
+    if not unlocked:
+        tiny.run(tmp_path, "snakemake", "--unlock", "data/raw/toys.tgz")
+        tiny.run(tmp_path, *command)
+    assert not list((tmp_path / ".snakemake/locks").glob("*"))
 
 
 # --- The real thing

@@ -1,8 +1,11 @@
 """What the rules share: the checked configuration, and what a step depends on and needs of the machine."""
 
 import ast
+import contextlib
+import fcntl
 import json
 import os
+import platform
 import shlex
 import sys
 from functools import cache
@@ -15,6 +18,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 import crepe.config
+import crepe.parent
 from crepe.errors import CrepeError
 
 schema = yaml.safe_load((Path(workflow.basedir) / "workflow/schemas/config.schema.yaml").read_text())
@@ -40,8 +44,12 @@ DEMO = "data/demo/docstrings.tgz"
 # The paper's figures, and the schedules that runs are compared with.
 PAPER = [*sorted(map(str, Path("config/paper").glob("*.csv"))), "config/config.yaml", "config/models.yaml"]
 
-# The commands of the environment that Snakemake itself runs in, activated or not.
-os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])}
+os.environ |= {
+    # The commands of the environment that Snakemake itself runs in, activated or not.
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+    # Jobs do not outlive this process.
+    crepe.parent.VARIABLE: str(os.getpid()),
+}
 
 
 wildcard_constraints:
@@ -52,6 +60,39 @@ wildcard_constraints:
     vectors=crepe.config.KEY.pattern,
     published=crepe.config.KEY.pattern,
     seed=r"\d+",
+
+
+# --- Snakemake's own lock, which one that is killed leaves behind
+
+
+def unlock_if_stale():
+    """Remove Snakemake's lock if it is of one on this machine that is no more.
+
+    A Snakemake holds this file, with a lock of the kernel's that ends with the process, as long as it lives. Who finds
+    it free is alone. On some network file systems that says nothing of other machines: locks of theirs are left to
+    `snakemake --unlock`.
+    """
+    folder = Path(".snakemake")
+    folder.mkdir(exist_ok=True)
+    alive = open(folder / "alive", "a+")
+    with contextlib.suppress(OSError):
+        fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        alive.seek(0)
+        locks, owner = list(folder.glob("locks/*.lock")), alive.read()
+        if not locks or owner == platform.node():
+            alive.truncate(0)
+            alive.write(platform.node())
+            alive.flush()
+            for lock in locks:
+                lock.unlink()
+            if locks:
+                print("Removed the lock of a Snakemake that was killed.", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        fcntl.flock(alive, fcntl.LOCK_SH)
+    return alive
+
+
+alive = unlock_if_stale()
 
 
 # --- The code that a step runs
