@@ -1,12 +1,13 @@
 # make demo   sets up, runs the workflow on text that is already on this machine, ends with a report to open
 # make test   sets up, runs all tests
 # make check  format, lint, types
+# make chaos  kills every phase at random moments and compares what comes out (tests/chaos.py)
 # make screenshots STUDY=results/demo   the README's pictures of a study's report
 PYTHON ?= $(firstword $(shell command -v python3.11 python3))
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check screenshots
+.PHONY: demo test check chaos screenshots
 .NOTPARALLEL:
 
 demo: .venv/installed
@@ -23,6 +24,9 @@ check: .venv/installed
 	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+
+chaos: .venv/installed
+	python -m tests.chaos
 
 screenshots: .venv/installed
 	python docs/screenshots.py $(or $(STUDY),results/demo)

@@ -88,15 +88,18 @@ def dataset() -> dict:
     return {"fields": 2, "classes": len(WORDS), **rows, "sources": [{"url": "archives/toys.tgz"}]}
 
 
-def archive(path: Path) -> None:
-    """Write an archive of the paper's format: texts of words that tell the class, and of some that do not."""
+def archive(path: Path, rows: dict[str, int] = ROWS, padding: int = 0) -> None:
+    """Write an archive of the paper's format: texts of words that tell the class, and of some that do not.
+
+    `padding` are bytes of noise in a file that is of no use.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     chance = random.Random(0)
     with tarfile.open(path, "w:gz") as archive:
-        for split, rows in ROWS.items():
+        for split, count in rows.items():
             text = io.StringIO()
             writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
-            for row in range(rows):
+            for row in range(count):
                 label = row % len(WORDS)
                 words = chance.choices(WORDS[label], k=6) + chance.choices(("the", "of", "one", "new"), k=6)
                 chance.shuffle(words)
@@ -105,6 +108,10 @@ def archive(path: Path) -> None:
             content = text.getvalue().encode()
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
+        if padding:
+            info = tarfile.TarInfo("toys_csv/noise")
+            info.size = padding
+            archive.addfile(info, io.BytesIO(chance.randbytes(padding)))
 
 
 def sha256(path: Path) -> str:
