@@ -127,10 +127,8 @@ def download(key: str, entry: Entry, path: Path | str) -> None:
     path, file = Path(path), _file(entry)
     if path.is_dir():
         raise CrepeError(f"{path}: is a folder; name the {file.noun}'s file")
-    if path.exists() and _stands(key, entry, path):
-        return
-    with alone(path.parent, path.name) as waited:
-        if not (waited and path.exists() and _stands(key, entry, path)):
+    with alone(path.parent, path.name):
+        if not (path.exists() and _stands(key, entry, path)):
             _from_any(key, entry, path, file)
 
 

@@ -62,13 +62,10 @@ def _flush(path: Path, how: int) -> None:
 
 
 @contextmanager
-def alone(folder: Path | str, name: str = "") -> Iterator[bool]:
+def alone(folder: Path | str, name: str = "") -> Iterator[None]:
     """Keep other processes from writing a folder, or its file `name`, while the block lasts; waits for one that does.
 
     What a killed process left there, temporary files of `replacing` and the like, is removed.
-
-    Yields:
-        Whether another process had to be waited for.
 
     Raises:
         CrepeError: the folder cannot be written.
@@ -77,7 +74,7 @@ def alone(folder: Path | str, name: str = "") -> Iterator[bool]:
     file, lock = folder / name, folder / (f".{name}.lock" if name else ".lock")
     with _writing(file):
         folder.mkdir(parents=True, exist_ok=True)
-    with first_free([lock], f"{file}: another process writes it (see {lock}); waiting for that") as (_, waited):
+    with first_free([lock], f"{file}: another process writes it (see {lock}); waiting for that"):
         try:
             # Who waits may want to know; on a full disk there is no room even for that.
             with suppress(OSError):
@@ -88,7 +85,7 @@ def alone(folder: Path | str, name: str = "") -> Iterator[bool]:
                         shutil.rmtree(left)
                     else:
                         left.unlink()
-            yield waited
+            yield
         finally:
             # While it is held: those who wait for it notice that it has gone, and make a new one.
             lock.unlink(missing_ok=True)

@@ -166,9 +166,9 @@ class Chaos:
             killed += self._by_hand(step) if way == BY_HAND else self._under_snakemake(step, way)
         self.kills[place] += killed
         if way == BY_HAND:
-            for later in self.steps:
-                if not all((self.folder / later.folder / name).exists() for name in later.files):
-                    self._done(self._start(later), later.phase)
+            for other in self.steps:
+                if other == step or not all((self.folder / other.folder / name).exists() for name in other.files):
+                    self._done(self._start(other), other.phase)
         else:
             self._done(self._start_snakemake(), "Snakemake")
         self._all_gone()

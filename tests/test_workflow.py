@@ -200,10 +200,9 @@ def test_a_lock_is_removed_if_its_snakemake_was_killed_here(tmp_path, machine, a
         text = tiny.run(tmp_path, *command, status=0 if unlocked else 1)
         assert ("Removed the lock of a Snakemake that was killed." in text) == unlocked
         assert ("It can be removed with the --unlock argument" in text) == (not unlocked)
-    if not unlocked:
+    if machine:
         tiny.run(tmp_path, "snakemake", "--unlock", "data/raw/toys.tgz")
         tiny.run(tmp_path, *command)
-    assert not list((tmp_path / ".snakemake/locks").glob("*"))
 
 
 # --- The real thing
