@@ -80,15 +80,20 @@ def alone(folder: Path | str, name: str = "") -> Iterator[None]:
             with suppress(OSError):
                 lock.write_text(f"process {os.getpid()} on {platform.node()}\n")
             with _writing(file):
-                for left in folder.glob(f".{escape(name) or '*'}.{_RANDOM}.part"):
-                    if left.is_dir():
-                        shutil.rmtree(left)
-                    else:
-                        left.unlink()
+                clear(folder, name)
             yield
         finally:
             # While it is held: those who wait for it notice that it has gone, and make a new one.
             lock.unlink(missing_ok=True)
+
+
+def clear(folder: Path, name: str = "") -> None:
+    """Remove what killed processes left in a folder, or of its file `name`; for those that are alone there."""
+    for left in folder.glob(f".{escape(name) or '*'}.{_RANDOM}.part"):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 from crepe.errors import CrepeError
 
 FILE = "progress.json"
+_TEMPORARY = f".{FILE}.part"
 SECONDS = 1.0
 """Least time between two writes."""
 
@@ -73,7 +74,7 @@ class Writer:
         """Replace the file. A disk that takes no onlookers' file must not end a training."""
         self._due = time.monotonic() + SECONDS
         self._last = replace(beat, host=socket.gethostname(), process=os.getpid(), time=time.time())
-        temporary = self._folder / f".{FILE}.part"
+        temporary = self._folder / _TEMPORARY
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary.write_text(json.dumps(asdict(self._last)))
@@ -107,4 +108,5 @@ def read(folder: Path) -> Heartbeat | None:
 
 def remove(folder: Path) -> None:
     """Remove the file: the run has ended."""
-    (folder / FILE).unlink(missing_ok=True)
+    for name in (FILE, _TEMPORARY):
+        (folder / name).unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from crepe.errors import CrepeError
-from crepe.files import replacing
+from crepe.files import clear, replacing
 
 FOLDER = "weights"
 MOST = 256
@@ -46,6 +46,7 @@ def save(run: Path, epoch: int, kernels: np.ndarray) -> None:
     about.add_text("shape", json.dumps([count, symbols, places]))
     if epoch == 0:
         shutil.rmtree(run / FOLDER, ignore_errors=True)
+    clear(run / FOLDER)
     with replacing(_path(run, epoch)) as temporary:
         Image.fromarray(pixels).save(temporary, "png", pnginfo=about)
 
