@@ -144,6 +144,8 @@ def test_a_step_gets_all_of_the_configuration_that_it_needs(tmp_path, monkeypatc
             )
         elif name == "encode":
             assert given.feature(keys[1]) == whole.feature(keys[1])
+        elif name == "vectors":
+            assert given.vectors(keys[2]) == whole.vectors(keys[2])
         elif name == "train":
             assert given.model(keys[1]) == whole.model(keys[1])
             assert given.dataset(keys[0]).title == whole.dataset(keys[0]).title
