@@ -157,7 +157,7 @@ def _run(study: str, dataset: str, model: str, seed: int, known: Mapping[Key, St
     fault, age = _log(logs["evaluate" if trained else "train"], "evaluate" if trained else "train")
     if trained and (folder / "metrics.json").exists() and told["evaluate"] is None:
         try:
-            return Standing(State.DONE, error=float(read_json(folder / "metrics.json")["error_pct"]))
+            return Standing(State.DONE, error=float(read_json(folder / "metrics.json", "")["error_pct"]))
         except (CrepeError, KeyError, TypeError, ValueError):
             return Standing(State.FAILED, f"{folder / 'metrics.json'} is damaged")
     if fault or told["evaluate"] == State.FAILED:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from crepe import features
 from crepe.errors import CrepeError
+from crepe.files import digest
 from crepe.sections import Section, positive
 
 Item = TypeVar("Item")
@@ -52,12 +53,33 @@ class Source(Section):
                 raise ValueError(f"{name} is {value!r}, not {digits} hexadecimal digits")
 
     @property
+    def checksum(self) -> tuple[str, str] | None:
+        """Name of an algorithm and hexadecimal digits, None if nothing is published."""
+        if self.sha256:
+            return "sha256", self.sha256
+        return ("md5", self.md5) if self.md5 else None
+
+    @property
     def local(self) -> Path | None:
         """The path of a file on this machine, None for one on the network."""
         scheme, separator, rest = self.url.partition("://")
         if not separator:
             return Path(self.url)
         return Path(rest) if scheme == "file" else None
+
+
+def check_published(path: Path, sources: Iterable[Source], key: str) -> None:
+    """Compare a downloaded file with the checksums of its sources; where one of these has none, any file will do.
+
+    Raises:
+        CrepeError: the file is unreadable, or none of theirs.
+    """
+    published = {source.checksum for source in sources}
+    if not any(checksum is None or digest(path, checksum[0]) == checksum[1] for checksum in published):
+        raise CrepeError(
+            f"{path}: is damaged, or not the file that the configuration names (its checksum differs); "
+            f"delete it and run `crepe download {key}` again"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -316,6 +338,16 @@ class Config(Section):
             CrepeError: there is none of that name.
         """
         return _lookup(self.catalog.thesauri, "thesaurus", key)
+
+    def check_thesaurus(self, feature: Feature) -> None:
+        """Compare the thesaurus of a feature with its checksums, if the catalog has it.
+
+        Raises:
+            CrepeError: it is unreadable or damaged.
+        """
+        path = Path(feature.thesaurus or "")
+        if path.stem in self.catalog.thesauri:
+            check_published(path, self.thesaurus(path.stem).sources, path.stem)
 
     def feature(self, key: str) -> Feature:
         """The feature `key` of the catalog.

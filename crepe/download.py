@@ -166,7 +166,7 @@ def _stands(key: str, entry: Entry, path: Path) -> bool:
     for source in entry.sources:
         try:
             _verify(path, source, file)
-            if _checksum(source) is None and source.local and digest(path) != digest(source.local):
+            if source.checksum is None and source.local and digest(path) != digest(source.local):
                 raise _SourceError("differs from it")
         except CrepeError as fault:
             faults.append(f"{key}: {path}: is not the {file.noun} of {_label(source)}: {fault}")
@@ -334,7 +334,7 @@ def _verify(path: Path, source: Source, file: _File) -> None:
         file.sniff(path)
         if source.bytes not in (None, size := _size(path)):
             raise _SourceError(f"has {size:,} bytes, published are {source.bytes:,}")
-        algorithm, wanted = ("sha256", source.sha256) if source.sha256 else ("md5", source.md5)
+        algorithm, wanted = source.checksum or ("", "")
         if wanted and (found := digest(path, algorithm)) != wanted:
             raise _SourceError(f"has {algorithm} {found}, published is {wanted}")
         file.check(path)
@@ -396,12 +396,9 @@ def _text(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _checksum(source: Source) -> str | None:
-    return source.sha256 or source.md5
-
-
 def _part(path: Path, source: Source) -> Path:
-    return path.with_name(f".{path.name}.{_checksum(source)}.part")
+    checksum = source.checksum[1] if source.checksum else None
+    return path.with_name(f".{path.name}.{checksum}.part")
 
 
 def _label(source: Source) -> str:

@@ -17,7 +17,7 @@ from crepe import config, features, shards
 from crepe.config import Feature
 from crepe.errors import CrepeError
 from crepe.features import Coder, Codes
-from crepe.files import alone, digest, read_json, replacing
+from crepe.files import alone, check, read_json, replacing
 from crepe.progress import Meter, meter
 from crepe.shards import Manifest, Ragged
 
@@ -36,13 +36,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
-    key, feature = options.dataset, options.feature
+    key, name = options.dataset, options.feature
+    settings = config.load(options.config)
+    feature = settings.feature(name)
+    settings.check_thesaurus(feature)
     encode(
         key,
+        name,
         feature,
-        config.load(options.config).feature(feature),
         options.clean or Path("data/clean") / key,
-        options.output or Path("data/shards") / feature / key,
+        options.output or Path("data/shards") / name / key,
     )
 
 
@@ -118,9 +121,7 @@ def _parts(rows: pl.LazyFrame, column: pl.Expr, codes: Codes, done: Meter) -> It
 def _facts(key: str, clean: Path) -> dict[str, Any]:
     """What clean.json says, after a look at whether the Parquet files beside it are those it speaks of."""
     path, again = clean / "clean.json", f"run `crepe clean {key}` again"
-    if not path.exists():
-        raise CrepeError(f"{path}: is missing; run `crepe clean {key}` first")
-    facts: dict[str, Any] = read_json(path)
+    facts = read_json(path, again)
     try:
         found = {name: facts[name] for name in ("dataset", "archive", "rows", "classes", "sha256")}
         named = {split: found["sha256"][split] for split in shards.SPLITS}
@@ -129,8 +130,7 @@ def _facts(key: str, clean: Path) -> dict[str, Any]:
     if found["dataset"] != key:
         raise CrepeError(f"{path}: is of {found['dataset']}, not of {key}; give the right folder with --clean")
     for split, expected in named.items():
-        if digest(clean / f"{split}.parquet") != expected:
-            raise CrepeError(f"{clean}/{split}.parquet: is not the file clean.json speaks of (sha256 differs); {again}")
+        check(clean / f"{split}.parquet", expected, "clean.json", again)
     return found
 
 

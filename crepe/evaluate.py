@@ -14,7 +14,9 @@ from crepe import saved, scores, shards
 from crepe.batches import Split
 from crepe.device import PRECISIONS, be_exact, choose_device, enough_memory, keep_memory, own_device
 from crepe.errors import CrepeError
-from crepe.files import alone, digest, read_json, replacing, write_json
+from crepe.files import alone, check, digest, read_json, replacing, write_json
+
+PREDICTIONS = "predictions.parquet"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,15 +49,18 @@ def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
     be_exact()
     keep_memory()
     place = choose_device(device)
-    facts = read_json(run / "run.json")
+    again = "run `crepe train` again"
+    facts = read_json(run / "run.json", again)
     try:
         trained_on, dtype = facts["data"]["manifest"], PRECISIONS[facts["precision"]]
+        weights = facts["sha256"][saved.FILE]
     except (KeyError, TypeError) as error:
-        raise CrepeError(f"{run}/run.json: is no record of a training ({error!r}); train the model again") from error
+        raise CrepeError(f"{run}/run.json: is no record of a training ({error!r}); {again}") from error
     if digest(folder / shards.MANIFEST) != trained_on:
         raise CrepeError(f"{folder}: is not the data that {run} was trained on; give --shards that, or train again")
     test = Split(shards.read(folder, "test"), place)
     model = saved.load(run, place)
+    check(run / saved.FILE, weights, "run.json", again)
     predictions = scores.predict(model.network, test, dtype)
     predicted = predictions.classes
     errors, rows = int((predicted != test.labels).sum()), len(test)
@@ -80,6 +85,7 @@ def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
     with alone(run):
         # Taken away first and written last, so that figures never stand beside the predictions of another model.
         (run / "metrics.json").unlink(missing_ok=True)
-        with replacing(run / "predictions.parquet") as temporary:
+        with replacing(run / PREDICTIONS) as temporary:
             pq.write_table(table, temporary, compression="zstd")
+        metrics["sha256"] = {saved.FILE: weights, PREDICTIONS: digest(run / PREDICTIONS)}
         write_json(run / "metrics.json", metrics)

@@ -1,4 +1,13 @@
-"""Files that appear whole or not at all, and their digests."""
+"""Files that appear whole or not at all, and the digests that show whether they still are what was written.
+
+**Seals.** A file of the project's own that has room for text near its front carries its own digest there: the sha256 of
+its bytes, 64 zeros standing where the digest stands. JSON files have it as their first key, files of tensors in their
+metadata (`crepe.tensors`). A file without a seal is refused like one whose seal does not fit, so that damage to the
+seal shows, too.
+
+**Records.** Files of other formats, as Parquet and Arrow, have their sha256 in a sealed JSON file beside them, which is
+compared whenever they are opened.
+"""
 
 import hashlib
 import json
@@ -6,7 +15,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -17,6 +26,13 @@ from crepe.locks import first_free
 
 _RANDOM = "?" * 8
 """What `tempfile` puts into names, as a pattern."""
+
+UNSEALED = "sha256:" + "0" * 64
+"""What stands in a file where its seal comes."""
+_FRONT = 256
+"""The seal is among so many of its first bytes."""
+_PIECE = 2**20
+"""Bytes read at a time."""
 
 
 @contextmanager
@@ -119,23 +135,90 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path | str, value: Any) -> None:
-    """Write `value` as indented JSON with a final newline, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path | str, value: Mapping[str, Any]) -> None:
+    """Write `value` as sealed, indented JSON with a final newline, whole or not at all."""
+    text = json.dumps({"seal": UNSEALED, **value}, indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(path) as temporary:
+        temporary.write_text(f"{text}\n", encoding="utf-8")
+        seal(temporary)
 
 
-def read_json(path: Path | str) -> Any:
-    """Read a JSON file.
+def read_json(path: Path | str, again: str) -> dict[str, Any]:
+    """Read what `write_json` wrote.
+
+    Args:
+        path: the file.
+        again: what makes it again, for messages, as "run `crepe clean` again".
 
     Raises:
-        CrepeError: the file is missing, unreadable or no JSON.
+        CrepeError: the file is missing, unreadable, damaged or no JSON.
+    """
+    check_seal(path, again)
+    try:
+        content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        del content["seal"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CrepeError(f"{path}: is not JSON as this program writes it ({error}); {again}") from error
+    return content
+
+
+def seal(path: Path | str) -> None:
+    """Put a file's digest where `UNSEALED` first stands in it."""
+    place, _, sha256 = _sealed(path)
+    with Path(path).open("rb+") as stream:
+        stream.seek(place)
+        stream.write(sha256)
+
+
+def check_seal(path: Path | str, again: str) -> None:
+    """Compare a file with the digest that `seal` put into it.
+
+    Args:
+        path: the file.
+        again: what makes it again, for messages.
+
+    Raises:
+        CrepeError: the file is missing, unreadable or damaged.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        _, found, sha256 = _sealed(path)
+    except FileNotFoundError:
+        raise CrepeError(f"{path}: is missing; {again}") from None
     except OSError as error:
         raise CrepeError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise CrepeError(f"{path}: is not valid JSON ({error}); delete it and run the step that makes it") from error
+    except ValueError:
+        raise CrepeError(f"{path}: is damaged, or of another version: it has no checksum of its own; {again}") from None
+    if found != sha256:
+        raise CrepeError(f"{path}: is damaged: its checksum does not fit its content; {again}")
+
+
+def _sealed(path: Path | str) -> tuple[int, bytes, bytes]:
+    """Where a file's seal stands, what it says, and what it should say."""
+    with Path(path).open("rb") as stream:
+        front = stream.read(_FRONT)
+        place = front.index(b"sha256:") + 7
+        hasher = hashlib.sha256(front[:place] + b"0" * 64 + front[place + 64 :])
+        while piece := stream.read(_PIECE):
+            hasher.update(piece)
+    return place, front[place : place + 64], hasher.hexdigest().encode()
+
+
+def check(path: Path | str, sha256: str | None, record: str, again: str) -> None:
+    """Compare a file with the digest that a record has of it.
+
+    Args:
+        path: the file.
+        sha256: its digest; None if the record has none, which no file goes with.
+        record: the file that has the digest, for messages.
+        again: what makes both again, for messages.
+
+    Raises:
+        CrepeError: the file is missing, unreadable or another one.
+    """
+    if not Path(path).exists():
+        raise CrepeError(f"{path}: is missing; {again}")
+    if digest(path) != sha256:
+        raise CrepeError(f"{path}: is damaged, or not the file that {record} speaks of (sha256 differs); {again}")
 
 
 def digest(path: Path | str, algorithm: str = "sha256") -> str:

@@ -94,7 +94,7 @@ def fit(
     tally = torch.zeros(2, dtype=torch.float64, device=run.train.device)
     """Loss and errors, summed over the rows of this epoch."""
     state = _state(run, descent, tally)
-    found = checkpoints.load(folder, identity)
+    found = checkpoints.load(folder, identity, state)
     if found is not None:
         (run.done, run.history, run.seconds), tensors = found[0].values(), found[1]
         for name, tensor in state.items():

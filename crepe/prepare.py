@@ -1,14 +1,12 @@
 """What a training starts from: a model of the configuration, its parameters just drawn, for the data in a folder."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from crepe import features, shards
+from crepe import features, shards, tensors
 from crepe.config import WEIGHTS, Config, Training
 from crepe.errors import CrepeError
 from crepe.models import Inputs, build, initialize
@@ -97,17 +95,13 @@ def _start_from(path: Path, network: nn.Module, manifest: Manifest) -> str:
     table = getattr(network, "embedding", None)
     if table is None:
         raise CrepeError("configuration: weights are vectors, and the network has no embedding that starts from them")
+    again = "run `crepe vectors` again"
+    about, held = tensors.read(path, again)
     try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["crepe"])
-            indices, vectors = file.get_tensor("indices"), file.get_tensor("vectors")
-        origin, source = str(about["origin"]), str(about["vocabulary"])
-    except FileNotFoundError:
-        raise CrepeError(f"{path}: is missing; `crepe vectors` makes it") from None
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise CrepeError(f"{path}: is no file of vectors ({error}); run `crepe vectors` again") from error
-    if source != manifest.source or vectors.shape[1] != table.shape[1]:
-        raise CrepeError(f"{path}: is for another vocabulary or size; run `crepe vectors` again")
-    with torch.no_grad():
-        table[indices] = vectors
-    return origin
+        if about["vocabulary"] != manifest.source or held["vectors"].shape[1] != table.shape[1]:
+            raise CrepeError(f"{path}: is for another vocabulary or size; {again}")
+        with torch.no_grad():
+            table[held["indices"]] = held["vectors"]
+        return str(about["origin"])
+    except (KeyError, IndexError, RuntimeError) as error:
+        raise CrepeError(f"{path}: is no file of vectors ({error}); {again}") from error

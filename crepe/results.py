@@ -51,6 +51,7 @@ _RECORD = {
     "versions": dict,
     "seconds": _NUMBER,
     "samples_per_second": _NUMBER,
+    "sha256": {"history.csv": str},
 }
 _METRICS = {
     "rows": int,
@@ -60,6 +61,7 @@ _METRICS = {
     "ci_high": _NUMBER,
     "loss": _NUMBER,
     "confusion": list,
+    "sha256": dict,
 }
 
 
@@ -257,26 +259,29 @@ def read_record(folder: Path, again: str = "crepe train") -> dict[str, Any]:
     """A run's run.json, checked.
 
     Raises:
-        CrepeError: it is missing, or is not what `again`, a command, writes.
+        CrepeError: it is missing, damaged, or is not what `again`, a command, writes.
     """
-    record, path = read_json(folder / "run.json"), folder / "run.json"
+    path, remedy = folder / "run.json", f"delete it and run `{again}`"
+    record = read_json(path, remedy)
     fault = _fault(record, _RECORD, "")
     if fault:
-        raise CrepeError(f"{path}: {fault}; delete it and run `{again}`")
-    return dict(record)
+        raise CrepeError(f"{path}: {fault}; {remedy}")
+    return record
 
 
 def read_metrics(folder: Path, record: dict[str, Any], again: str = "crepe evaluate") -> dict[str, Any]:
     """A run's metrics.json, checked; `record` is its run.json.
 
     Raises:
-        CrepeError: it is missing, contradicts itself or the record, or is not what `again`, a command, writes.
+        CrepeError: it is missing or damaged, contradicts itself or the record, or is not what `again`, a command,
+            writes.
     """
-    metrics, path = read_json(folder / "metrics.json"), folder / "metrics.json"
+    path, remedy = folder / "metrics.json", f"delete it and run `{again}`"
+    metrics = read_json(path, remedy)
     fault = _fault(metrics, _METRICS, "") or _contradiction(metrics, record)
     if fault:
-        raise CrepeError(f"{path}: {fault}; delete it and run `{again}`")
-    return dict(metrics)
+        raise CrepeError(f"{path}: {fault}; {remedy}")
+    return metrics
 
 
 def _fault(value: Any, shape: Any, key: str) -> str:
@@ -296,6 +301,9 @@ def _fault(value: Any, shape: Any, key: str) -> str:
 
 def _contradiction(metrics: dict[str, Any], record: dict[str, Any]) -> str:
     """What in the metrics contradicts the run or itself."""
+    tested, trained = metrics["sha256"], record["sha256"]
+    if any(tested[name] != trained[name] for name in tested.keys() & trained.keys()):
+        return "sha256: is of weights of another training"
     rows, errors, confusion, classes = metrics["rows"], metrics["errors"], metrics["confusion"], record["classes"]
     if rows != record["rows"]["test"] or rows < 1:
         return f"rows: {rows} were tested, but the test set of run.json has {record['rows']['test']}"

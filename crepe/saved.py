@@ -1,24 +1,20 @@
-"""A trained model as one file: safetensors whose metadata say all that is needed to use it, and no pickle."""
+"""A trained model as one file (`crepe.tensors`) that has all that is needed to use it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
+from crepe import tensors
 from crepe.config import Feature, Network
 from crepe.errors import CrepeError
-from crepe.files import replacing
 from crepe.models import Inputs, build
 
 FILE = "model.safetensors"
-_KEY = "crepe"
 _VOCABULARY = "vocabulary"
+_AGAIN = "run `crepe train` again, or `dvc pull` for what DVC keeps"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,17 +33,16 @@ class Saved:
 
 def save(path: Path | str, model: Saved) -> None:
     """Write a model, whole or not at all; the same model gives the same bytes."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
+    held = dict(model.network.state_dict())
     if model.vocabulary is not None:
-        tensors[_VOCABULARY] = torch.from_numpy(np.frombuffer("\n".join(model.vocabulary).encode(), np.uint8).copy())
-    metadata = {
+        held[_VOCABULARY] = torch.from_numpy(np.frombuffer("\n".join(model.vocabulary).encode(), np.uint8).copy())
+    about = {
         "feature": model.feature.as_dict(),
         "network": model.settings.as_dict(),
         "symbols": model.symbols,
         "classes": model.classes,
     }
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, {_KEY: json.dumps(metadata)})
+    tensors.write(path, about, held)
 
 
 def load(path: Path | str, device: torch.device) -> Saved:
@@ -58,41 +53,40 @@ def load(path: Path | str, device: torch.device) -> Saved:
         device: where its parameters go.
 
     Raises:
-        CrepeError: there is no such file, or it is no model of this program.
+        CrepeError: there is no such file, or it is damaged or no model of this program.
     """
     path = Path(path)
     if path.is_dir():
         path = path / FILE
+    if _is_pointer(path):
+        raise CrepeError(f"{path}: only points to a model that Git LFS keeps; fetch it: git lfs pull")
+    about, held = tensors.read(path, _AGAIN)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise CrepeError(f"{path}: is not there; `crepe train` makes it, `dvc pull` fetches what DVC keeps") from None
-    except (SafetensorError, OSError) as error:
-        if _is_pointer(path):
-            raise CrepeError(f"{path}: only points to a model that Git LFS keeps; fetch it: git lfs pull") from None
-        raise CrepeError(f"{path}: is no whole model ({error}); fetch it or train it again") from error
-    if _KEY not in metadata:
-        raise CrepeError(f"{path}: is a model of another program; give one that `crepe train` or `crepe export` made")
-    try:
-        about: dict[str, Any] = json.loads(metadata[_KEY])
-        vocabulary = tensors.pop(_VOCABULARY, None)
+        content = held.pop(_VOCABULARY, None)
+        vocabulary = None if content is None else content.numpy().tobytes().decode().split("\n")
         settings = Network.parse(about["network"], "network")
         feature = Feature.parse(about["feature"], "feature")
-        idf = tensors["idf"][1:] if "idf" in tensors else None
+        idf = held["idf"][1:] if "idf" in held else None
         inputs = Inputs(symbols=about["symbols"], length=feature.length, classes=len(about["classes"]), idf=idf)
+        # Without memory first: facts that do not go with the tensors may ask for any amount of it.
+        with torch.device("meta"):
+            shapes = {name: tensor.shape for name, tensor in build(settings, inputs).state_dict().items()}
+        if shapes != {name: tensor.shape for name, tensor in held.items()}:
+            raise ValueError("its tensors are not those of its network")
+        if vocabulary is not None and len(vocabulary) != inputs.symbols:
+            raise ValueError("its vocabulary is of another size")
         network = build(settings, inputs)
-        network.load_state_dict(tensors)
-    except (CrepeError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise CrepeError(f"{path}: is no model that this version can use ({error}); train it again") from error
+        network.load_state_dict(held)
+    except (CrepeError, ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
+        fault = str(error).removeprefix("configuration: ")
+        raise CrepeError(f"{path}: is no model that this version can use ({fault}); {_AGAIN}") from error
     return Saved(
         network=network.to(device).eval(),
         feature=feature,
         settings=settings,
-        symbols=about["symbols"],
+        symbols=inputs.symbols,
         classes=about["classes"],
-        vocabulary=None if vocabulary is None else vocabulary.numpy().tobytes().decode().split("\n"),
+        vocabulary=vocabulary,
     )
 
 

@@ -63,12 +63,12 @@ def _convert(value: Any, type_: Any, key: str) -> Any:
         if not isinstance(value, Mapping):
             raise CrepeError(f"configuration: {key}: expected keys and values, found {value!r}")
         return {str(name): _convert(item, arguments[1], f"{key}.{name}") for name, item in value.items()}
-    if origin is tuple:
+    if origin in (tuple, list):
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise CrepeError(f"configuration: {key}: expected a list, found {value!r}")
-        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+        if origin is tuple and arguments[-1] is not Ellipsis and len(value) != len(arguments):
             raise CrepeError(f"configuration: {key}: expected {len(arguments)} values, found {value!r}")
-        return tuple(_convert(item, arguments[0], f"{key}[{index}]") for index, item in enumerate(value))
+        return origin(_convert(item, arguments[0], f"{key}[{index}]") for index, item in enumerate(value))
     if issubclass(type_, Section):
         return type_.parse(value, key)
     if type_ is float and isinstance(value, int) and not isinstance(value, bool):

@@ -12,19 +12,18 @@ word that can be replaced, where it begins in the row and the number of its entr
 is the number of the entry.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from itertools import chain
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crepe.errors import CrepeError
-from crepe.files import digest, read_json, replacing, write_json
+from crepe.files import check, digest, read_json, replacing, write_json
+from crepe.sections import Section, one_of
 
 ROWS = 500_000
 SPLITS = ("train", "test")
@@ -59,7 +58,7 @@ class Ragged:
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(Section):
     """One file of a split."""
 
     file: str
@@ -70,7 +69,7 @@ class Shard:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Manifest:
+class Manifest(Section):
     """What a folder of shards holds."""
 
     dataset: str
@@ -96,7 +95,7 @@ class Manifest:
 
     def write(self, folder: Path | str) -> None:
         """Write `manifest.json`, the last file of a folder to appear."""
-        content = asdict(self)
+        content = self.as_dict()
         if self.thesaurus is None:
             del content["thesaurus"]
         write_json(Path(folder) / MANIFEST, content)
@@ -106,21 +105,23 @@ class Manifest:
         """Read a folder's manifest.
 
         Raises:
-            CrepeError: it is missing, no JSON, or lacks a key.
+            CrepeError: it is missing, damaged, or lacks a key.
         """
         path = Path(folder) / MANIFEST
-        if not path.exists():
-            raise CrepeError(f"{path}: is missing; {_AGAIN}")
-        content: Any = read_json(path)
+        content = read_json(path, _AGAIN)
         try:
-            splits = (*SPLITS, SPOTS, SYNONYMS) if content.get("thesaurus") else SPLITS
-            content["shards"] = {split: [Shard(**shard) for shard in content["shards"][split]] for split in splits}
-            manifest = cls(**content)
-            for split in SPLITS:
-                if manifest.rows[split] != sum(shard.rows for shard in manifest.shards[split]):
+            manifest = cls.parse(content, "manifest")
+            one_of(manifest, "dtype", ("uint8", "int32"))
+            found = {split: sum(shard.rows for shard in parts) for split, parts in manifest.shards.items()}
+            rows = {split: manifest.rows[split] for split in SPLITS}
+            if manifest.thesaurus:
+                rows |= {SPOTS: rows["train"], SYNONYMS: found[SYNONYMS]}
+            for split, count in rows.items():
+                if found[split] != count:
                     raise ValueError(f"the shards of {split} do not add up to its rows")
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise CrepeError(f"{path}: is not a manifest of shards ({error}); {_AGAIN}") from error
+        except (CrepeError, ValueError, KeyError) as error:
+            fault = str(error).removeprefix("configuration: ")
+            raise CrepeError(f"{path}: is not a manifest of shards ({fault}); {_AGAIN}") from error
         return manifest
 
 
@@ -153,19 +154,23 @@ def read(folder: Path | str, split: str, manifest: Manifest | None = None) -> Ra
     Raises:
         CrepeError: a file is missing, damaged, or not the one the manifest speaks of.
     """
-    manifest = manifest or Manifest.read(folder)
-    parts = manifest.shards[split]
-    rows = sum(shard.rows for shard in parts)
-    values = np.empty(sum(shard.values for shard in parts), "int32" if split == SPOTS else manifest.dtype)
-    offsets = np.zeros(rows + 1, np.int64)
-    labels = np.empty(rows, np.int32)
+    folder, manifest = Path(folder), manifest or Manifest.read(folder)
+    parts, dtype = manifest.shards[split], "int32" if split == SPOTS else manifest.dtype
+    batches = [batch for shard in parts for batch in _batches(folder / shard.file, shard, dtype)]
+    # What the files hold by now, not what something claims.
+    values = np.empty(sum(len(batch["codes"].values) for batch in batches), dtype)
+    offsets = np.zeros(sum(map(len, batches)) + 1, np.int64)
+    labels = np.empty(len(offsets) - 1, np.int32)
     row = value = 0
-    for batch in chain.from_iterable(_batches(Path(folder) / shard.file, shard) for shard in parts):
+    for batch in batches:
         codes, stop = batch["codes"], row + len(batch)
         labels[row:stop] = batch["label"].to_numpy()
         offsets[row + 1 : stop + 1] = codes.offsets.to_numpy()[1:] + value
         values[value : offsets[stop]] = codes.values.to_numpy()
         row, value = stop, int(offsets[stop])
+    if split in SPLITS:
+        _check_range(f"{folder}: {split}: a class", labels, len(manifest.classes) - 1)
+        _check_range(f"{folder}: {split}: an index", values, manifest.symbols)
     return Ragged(values, offsets, labels)
 
 
@@ -217,23 +222,33 @@ def read_vocabulary(folder: Path | str, manifest: Manifest) -> pa.Table:
         CrepeError: it is missing, or not the one the manifest speaks of.
     """
     path = Path(folder) / VOCABULARY
-    _check(path, manifest.source)
+    check(path, manifest.source, MANIFEST, _AGAIN)
     return pq.read_table(path)
 
 
-def _batches(path: Path, shard: Shard) -> Iterator[pa.RecordBatch]:
-    _check(path, shard.sha256)
+def _batches(path: Path, shard: Shard, dtype: str) -> list[pa.RecordBatch]:
+    """The record batches of a file, which stay where they are; they are as this module writes them."""
+    check(path, shard.sha256, MANIFEST, _AGAIN)
+    schema = pa.schema({"label": pa.int32(), "codes": pa.large_list(pa.type_for_alias(dtype))})
     try:
         with pa.memory_map(str(path)) as stream, pa.ipc.open_file(stream) as reader:
-            for index in range(reader.num_record_batches):
-                yield reader.get_batch(index)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise CrepeError(f"{path}: is not an Arrow file ({error}); {_AGAIN}") from error
+            batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
+        if reader.schema != schema:
+            raise ValueError("its columns are others")
+        for batch in batches:
+            batch.validate(full=True)
+            label, codes = batch.columns
+            ends = codes.offsets[0].as_py(), codes.offsets[-1].as_py()
+            if label.null_count or codes.null_count or codes.values.null_count or ends != (0, len(codes.values)):
+                raise ValueError("it has holes")
+        if (sum(map(len, batches)), sum(len(batch["codes"].values) for batch in batches)) != (shard.rows, shard.values):
+            raise ValueError("it has other numbers of rows and values than the manifest says")
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise CrepeError(f"{path}: is not an Arrow file of shards ({error}); {_AGAIN}") from error
+    return batches
 
 
-def _check(path: Path, sha256: str) -> None:
-    """Compare a file with its digest in the manifest."""
-    if not path.exists():
-        raise CrepeError(f"{path}: is missing; {_AGAIN}")
-    if digest(path) != sha256:
-        raise CrepeError(f"{path}: is not the file its manifest speaks of (sha256 differs); {_AGAIN}")
+def _check_range(what: str, numbers: np.ndarray, most: int) -> None:
+    low, high = numbers.min(initial=0), numbers.max(initial=0)
+    if low < 0 or high > most:
+        raise CrepeError(f"{what} is not among 0 to {most}, as {MANIFEST} says; {_AGAIN}")

@@ -161,8 +161,10 @@ def train(
             "seconds": round(run.seconds, 1),
             "samples_per_second": round(run.done * recipe.minibatch / run.seconds, 1),
         }
-        saved.save(output / saved.FILE, start.model)
-        write_text(output / "history.csv", _history(run.history))
+        weights, history = output / saved.FILE, output / "history.csv"
+        saved.save(weights, start.model)
+        write_text(history, _history(run.history))
+        facts["sha256"] = {path.name: digest(path) for path in (weights, history)}
         write_json(output / "run.json", facts)
         checkpoints.remove(output)
         heartbeat.remove(output)

@@ -8,19 +8,17 @@ several cases, its own comes before that which stands first. Words without a vec
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
-from crepe import config, shards, word2vec
-from crepe.config import Vectors
+from crepe import config, shards, tensors, word2vec
+from crepe.config import Vectors, check_published
 from crepe.errors import CrepeError
-from crepe.files import alone, digest, replacing
+from crepe.files import alone, digest
 from crepe.shards import Manifest, Ragged
 
 
@@ -63,6 +61,9 @@ def vectors(entry: Vectors, file: Path, folder: Path, output: Path) -> None:
         raise CrepeError(f"{folder}: has no vocabulary; take a feature of words")
     words = shards.read_vocabulary(folder, manifest)["word"].to_pylist()
     if entry.sources:
+        if not file.exists():
+            raise CrepeError(f"{file}: is missing; `crepe download` fetches it, or choose vectors that are learnt")
+        check_published(file, entry.sources, file.name.partition(".")[0])
         found = _published(file, entry.size, words)
         origin = f"{file.name}, sha256 {digest(file)}"
     else:
@@ -73,12 +74,12 @@ def vectors(entry: Vectors, file: Path, folder: Path, output: Path) -> None:
     if not found:
         raise CrepeError(f"{folder}: none of its words has a vector; lower `least`, or take other vectors")
     indices = sorted(found)
-    tensors = {
+    held = {
         "indices": torch.tensor(indices),
         "vectors": torch.from_numpy(np.stack([found[index] for index in indices])),
     }
-    with alone(output.parent, output.name), replacing(output) as temporary:
-        save_file(tensors, temporary, {"crepe": json.dumps({"origin": origin, "vocabulary": manifest.source})})
+    with alone(output.parent, output.name):
+        tensors.write(output, {"origin": origin, "vocabulary": manifest.source}, held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,6 @@ class _Texts:
 
 def _published(file: Path, size: int, words: list[str]) -> dict[int, np.ndarray]:
     """The vector of each word that the file has, by the word's index."""
-    if not file.exists():
-        raise CrepeError(f"{file}: is missing; `crepe download` fetches it, or choose vectors that are learnt")
     wanted = {word: index for index, word in enumerate(words, start=1)}
     found: dict[int, np.ndarray] = {}
     exact = set()

@@ -21,10 +21,11 @@ from safetensors import SafetensorError, safe_open
 from crepe import kernels, shards
 from crepe.alphabet import characters
 from crepe.errors import CrepeError
-from crepe.files import digest, read_json, replacing
+from crepe.files import check_seal, digest, read_json, replacing
 from crepe.shards import Ragged
 
 MODEL = "model.safetensors"
+_AGAIN = "run `crepe train` again"
 SHOWN, EPOCHS, ANSWERS = 6, 6, 8
 """Kernels, epochs of each, and pieces of text that each answers to."""
 TEXTS = 10_000
@@ -94,17 +95,16 @@ def first_layer(run: Path) -> Layer | None:
         CrepeError: there is no model, or it is damaged.
     """
     path = run / MODEL
+    check_seal(path, _AGAIN)
     try:
         with safe_open(path, framework="np") as file:
-            about = json.loads((file.metadata() or {})["crepe"])
+            about = json.loads(file.metadata()["crepe"])
             if about["feature"]["kind"] != "characters" or about["network"]["kind"] != "convnet":
                 return None
             weight, bias = (file.get_tensor(f"convolutions.0.{name}") for name in ("weight", "bias"))
             alphabet = characters(about["feature"]["alphabet"])
-    except FileNotFoundError:
-        raise CrepeError(f"{path}: is not there; `crepe train` makes it") from None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise CrepeError(f"{path}: is no whole model of this program ({error}); train it again") from error
+        raise CrepeError(f"{path}: is no model that this version can use ({error}); {_AGAIN}") from error
     # The network reads backwards.
     return Layer(weight[: kernels.MOST, :, 0, ::-1], bias[: kernels.MOST], alphabet)
 
@@ -205,11 +205,11 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def _record(run: Path, item: Callable[[Any], Any]) -> Any:
-    record = read_json(run / "run.json")
+    record = read_json(run / "run.json", _AGAIN)
     try:
         return item(record)
     except (KeyError, TypeError, ValueError) as error:
-        raise CrepeError(f"{run}/run.json: is no record of a training ({error!r}); train the model again") from error
+        raise CrepeError(f"{run}/run.json: is no record of a training ({error!r}); {_AGAIN}") from error
 
 
 def _picture(layer: Layer, chosen: list[int], film: dict[int, np.ndarray]) -> bytes:

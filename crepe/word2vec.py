@@ -1,6 +1,7 @@
 """Vectors of words: learnt by word2vec from texts (gensim), or read from a published file."""
 
 import gzip
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ LEARNT = "learnt from its train rows"
 
 PIECE = 2**20
 """Bytes of a published file that are looked at together."""
+LONGEST = 100_000
+"""Most numbers of a vector."""
 
 
 def learn(texts: Iterable[list[str]], size: int, least: int, epochs: int, seed: int) -> tuple[list[str], np.ndarray]:
@@ -72,10 +75,14 @@ def published(path: Path) -> Iterator[tuple[str, np.ndarray]]:
             packed = raw.read(2) == b"\x1f\x8b"
         with gzip.open(path) if packed else path.open("rb") as file:
             words, size = (int(number) for number in file.readline(100).split())
+            if not words >= 0 or not 1 <= size <= LONGEST:
+                raise ValueError(f"it claims {words:,} words of {size:,} numbers")
             rest, place = b"", 0
             for _ in range(words):
                 end = rest.find(b" ", place)
                 while end < 0 or end + 1 + 4 * size > len(rest):
+                    if len(rest) - place > PIECE + 4 * size:
+                        raise ValueError("it has a word without an end")
                     piece = file.read(PIECE)
                     if not piece:
                         raise ValueError("it ends early")
@@ -85,5 +92,11 @@ def published(path: Path) -> Iterator[tuple[str, np.ndarray]]:
                 word = rest[place:end].lstrip(b"\n").decode(errors="replace")
                 place = end + 1 + 4 * size
                 yield word, np.frombuffer(rest, "<f4", size, end + 1)
-    except (OSError, EOFError, ValueError) as error:
+            # To the end, where gzip has its checksum.
+            rest = rest[place:]
+            while not rest.strip(b"\n") and (rest := file.read(PIECE)):
+                pass
+            if rest:
+                raise ValueError(f"it has more than the {words:,} words that it claims")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise CrepeError(f"{path}: is not a whole file of word2vec's binary format: {error}; fetch it again") from error

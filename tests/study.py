@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from crepe.config import load
-from crepe.files import write_json, write_text
+from crepe.files import digest, read_json, write_json, write_text
 
 ROOT = Path(__file__).parent.parent
 HISTORY = "epoch,minibatches,samples,rate,train_loss,train_error_pct,test_loss,test_error_pct\n"
@@ -28,7 +28,10 @@ def overlay(**changes):
     return json.dumps(study | {"catalog": {"datasets": datasets}} | changes)
 
 
-def write_run(config, dataset, model, seed=0, errors=10, **changes):
+LINES = "".join(f"{n},{n},{n * 128},0.01,{1 / n},{60 / n},{1 / n + 0.1},{60 / n + 5}\n" for n in range(1, 11))
+
+
+def write_run(config, dataset, model, seed=0, errors=10, history=HISTORY + LINES, **changes):
     """Write a run of 100 test rows in three classes, 50 of the largest; `changes` replace values of run.json.
 
     Returns the run's folder.
@@ -60,7 +63,10 @@ def write_run(config, dataset, model, seed=0, errors=10, **changes):
         "versions": {"python": "3.11", "torch": "2.13"},
         "seconds": 12.5,
         "samples_per_second": 1000.0,
+        "sha256": {"model.safetensors": "e" * 64},
     }
+    write_text(folder / "history.csv", history)
+    record["sha256"]["history.csv"] = digest(folder / "history.csv")
     write_json(folder / "run.json", record | changes)
     write_json(
         folder / "metrics.json",
@@ -72,11 +78,20 @@ def write_run(config, dataset, model, seed=0, errors=10, **changes):
             "ci_high": errors + 7.0,
             "loss": 0.5,
             "confusion": [[50 - errors, errors, 0], [0, 30, 0], [0, 0, 20]],
+            "sha256": {"model.safetensors": "e" * 64, "predictions.parquet": "f" * 64},
         },
     )
-    lines = "".join(f"{n},{n},{n * 128},0.01,{1 / n},{60 / n},{1 / n + 0.1},{60 / n + 5}\n" for n in range(1, 11))
-    write_text(folder / "history.csv", HISTORY + lines)
     return folder
+
+
+def reseal(folder):
+    """Have the records of a run speak of its files as they are now; returns the metrics."""
+    for record, name in (("run.json", "history.csv"), ("metrics.json", "predictions.parquet")):
+        content = read_json(folder / record, "")
+        if (folder / name).exists():
+            content["sha256"][name] = digest(folder / name)
+        write_json(folder / record, content)
+    return content
 
 
 def small(*datasets, **changes):

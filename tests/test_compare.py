@@ -14,7 +14,7 @@ from crepe.cli import main
 from crepe.compare import EXACT, compare, count, interval
 from crepe.errors import CrepeError
 from crepe.files import read_json, write_json
-from tests.study import project, small, write_run
+from tests.study import project, reseal, small, write_run
 
 TEST = "e" * 64
 
@@ -93,6 +93,7 @@ def run(model, wrong, labels=LABELS, test=TEST, seed=0):
     predicted = labels.copy()
     predicted[wrong] = (labels[wrong] + 1) % 3
     pq.write_table(pa.table({"label": labels, "predicted": predicted}), path / "predictions.parquet")
+    reseal(path)
     return path
 
 
@@ -137,18 +138,23 @@ def test_what_cannot_be_compared(capsys):
     assert main(["compare", str(a), f"{a}/"]) == 1
     assert capsys.readouterr().err == f"crepe compare: {a}: is both A and B; name two runs\n"
     assert main(["compare", str(a), "nowhere"]) == 1
-    assert capsys.readouterr().err.startswith("crepe compare: nowhere/run.json: cannot be read: No such file")
+    assert capsys.readouterr().err.startswith("crepe compare: nowhere/run.json: is missing; run `crepe train`")
     (b / "predictions.parquet").write_bytes(b"PAR1")
-    with pytest.raises(CrepeError, match=f"^{b}/predictions.parquet: cannot be read .*; `crepe evaluate {b}` writes"):
+    with pytest.raises(CrepeError, match=f"^{b}/predictions.parquet: is damaged, .*; run `crepe evaluate {b}` again"):
+        compare(a, b)
+    reseal(b)
+    with pytest.raises(CrepeError, match=f"^{b}/predictions.parquet: cannot be read .*; run `crepe evaluate {b}`"):
         compare(a, b)
     (b / "predictions.parquet").unlink()
-    with pytest.raises(CrepeError, match=f"^{b}/predictions.parquet: cannot be read .*; `crepe evaluate {b}` writes"):
+    with pytest.raises(CrepeError, match=f"^{b}/predictions.parquet: is missing; run `crepe evaluate {b}` again"):
         compare(a, b)
     pq.write_table(pa.table({"label": LABELS[:9], "predicted": LABELS[:9]}), b / "predictions.parquet")
+    reseal(b)
     with pytest.raises(CrepeError, match=r"has 9 rows, not those of run.json"):
         compare(a, b)
-    record = read_json(b / "run.json")
+    record = read_json(b / "run.json", "")
     pq.write_table(pa.table({"label": LABELS, "predicted": LABELS}), b / "predictions.parquet")
+    reseal(b)
     write_json(b / "run.json", record | {"data": {}})
     with pytest.raises(CrepeError, match="is no record of a training"):
         compare(a, b)

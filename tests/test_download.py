@@ -1032,5 +1032,5 @@ def test_the_published_sources_are_usable():
 
     catalog = config.load(str(ROOT / "config" / "datasets.yaml")).catalog
     for entry in catalog.datasets.values():
-        assert len({module._checksum(it) for it in entry.sources}) == len(entry.sources) == 2
+        assert len({it.checksum for it in entry.sources}) == len(entry.sources) == 2
         assert all(it.local is None and it.url.startswith("https://") for it in entry.sources)

@@ -112,6 +112,7 @@ def test_what_the_manifest_says(tmp_path):
     encoded(tmp_path, [(1, "One", "a b"), (3, "x", "c"), (2, "", "")], CHARS, [(1, "a", "b")])
     manifest = json.loads((tmp_path / "shards/manifest.json").read_text())
     parts = manifest.pop("shards")
+    assert manifest.pop("seal").startswith("sha256:")
     assert manifest == {
         "dataset": "toys",
         "feature": "feature",
@@ -208,12 +209,17 @@ def damage_facts(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (damage_parquet, r"test.parquet: is not the file clean.json speaks of .* run `crepe clean toys` again"),
-        (lambda folder: (folder / "test.parquet").unlink(), r"test.parquet: cannot be read: No such file"),
+        (
+            damage_parquet,
+            r"test.parquet: is damaged, or not the file that clean.json speaks of .* run `crepe clean toys` again",
+        ),
+        (lambda folder: (folder / "test.parquet").unlink(), r"test.parquet: is missing; run `crepe clean toys` again"),
         (damage_facts, r"clean.json: lacks 'rows'; run `crepe clean toys` again"),
-        (lambda folder: (folder / "clean.json").write_text("[]"), r"clean.json: lacks"),
-        (lambda folder: (folder / "clean.json").write_text("{"), r"clean.json: is not valid JSON"),
-        (lambda folder: (folder / "clean.json").unlink(), r"clean.json: is missing; run `crepe clean toys` first"),
+        (
+            lambda folder: (folder / "clean.json").write_text("{}"),
+            r"clean.json: is damaged, .* run `crepe clean toys` again",
+        ),
+        (lambda folder: (folder / "clean.json").unlink(), r"clean.json: is missing; run `crepe clean toys` again"),
     ],
 )
 def test_damaged_clean_files(tmp_path, damage, message):

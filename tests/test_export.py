@@ -15,6 +15,7 @@ from crepe import features
 from crepe.cli import main
 from crepe.errors import CrepeError
 from crepe.export import write_onnx
+from crepe.files import write_json
 from tests import study
 from tests.classifiers import CLASSES, classifier, model, texts, write
 
@@ -103,10 +104,10 @@ def test_refusals_leave_nothing_behind(exported, tmp_path, capsys):
     damaged = shutil.copytree(run, tmp_path / "damaged")
     (damaged / "metrics.json").write_text("{}")
     assert main(["export", str(damaged), "--to", str(tmp_path / "out")]) == 1
-    assert "metrics.json: rows: is missing" in capsys.readouterr().err
+    assert "metrics.json: is damaged, or of another version" in capsys.readouterr().err
     other = shutil.copytree(run, tmp_path / "other")
     record = json.loads((other / "run.json").read_text()) | {"classes": ["a", "b", "c"]}
-    (other / "run.json").write_text(json.dumps(record))
+    write_json(other / "run.json", record)
     assert main(["export", str(other), "--to", str(tmp_path / "out")]) == 1
     assert "run.json: is of another model, with other classes" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged", "other"]

@@ -8,7 +8,20 @@ from pathlib import Path
 import pytest
 
 from crepe.errors import CrepeError
-from crepe.files import alone, digest, read_json, replacing, write_json, write_text
+from crepe.files import (
+    UNSEALED,
+    alone,
+    check,
+    check_seal,
+    digest,
+    read_json,
+    replacing,
+    seal,
+    write_json,
+    write_text,
+)
+
+AGAIN = "make it again"
 
 
 def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -51,24 +64,67 @@ def test_a_folder_in_the_way_is_named(tmp_path: Path) -> None:
 def test_json(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json(path, {"é": [1, None]})
-    assert read_json(path) == {"é": [1, None]}
+    assert read_json(path, AGAIN) == {"é": [1, None]}
     assert path.read_bytes().endswith(b"}\n")
     with pytest.raises(ValueError, match="JSON"):
-        write_json(path, float("nan"))
-    assert read_json(path) == {"é": [1, None]}
+        write_json(path, {"a": float("nan")})
+    assert read_json(path, AGAIN) == {"é": [1, None]}
 
 
-@pytest.mark.parametrize(("content", "reason"), [(b"{", "is not valid JSON"), (b"\xff", "is not valid JSON")])
-def test_bad_json_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
-    (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(CrepeError, match=rf"a\.json: {reason}"):
-        read_json(tmp_path / "a.json")
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b'{"sea": 1}', b'{"seal": "' + b"[" * 100_000, b"null"])
+def test_sealed_nonsense_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(UNSEALED.encode() + content)
+    seal(path)
+    with pytest.raises(CrepeError, match=r"a\.json: is not JSON as this program writes it .*; make it again$"):
+        read_json(path, AGAIN)
+
+
+def test_every_byte_counts(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1, "b": "sha256:" + "1" * 64})
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(CrepeError, match=r"a\.json: is damaged.*; make it again$"):
+            read_json(path, AGAIN)
+        path.write_bytes(content[:place])
+        with pytest.raises(CrepeError, match=r"a\.json: is damaged.*; make it again$"):
+            read_json(path, AGAIN)
+
+
+def test_a_large_file_is_sealed_and_checked_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(UNSEALED.encode() + bytes(3_000_000))
+    seal(path)
+    check_seal(path, AGAIN)
+    content = path.read_bytes()
+    blank = hashlib.sha256(UNSEALED.encode() + bytes(3_000_000)).hexdigest().encode()
+    assert content == b"sha256:" + blank + bytes(3_000_000)
+    path.write_bytes(content[:-1] + b"\1")
+    with pytest.raises(CrepeError, match="its checksum does not fit its content; make it again"):
+        check_seal(path, AGAIN)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    for read in (read_json, digest):
-        with pytest.raises(CrepeError, match=r"gone: cannot be read: No such file"):
-            read(tmp_path / "gone")
+    with pytest.raises(CrepeError, match=r"gone: cannot be read: No such file"):
+        digest(tmp_path / "gone")
+    for read in (read_json, check_seal):
+        with pytest.raises(CrepeError, match=r"gone: is missing; make it again"):
+            read(tmp_path / "gone", AGAIN)
+        with pytest.raises(CrepeError, match=r": cannot be read: Is a directory"):
+            read(tmp_path, AGAIN)
+
+
+def test_a_file_is_compared_with_its_record(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("abc")
+    check(path, digest(path), "list.json", AGAIN)
+    with pytest.raises(CrepeError, match=r"file: is damaged, or not the file that list.json speaks of .*; make it"):
+        check(path, "0" * 64, "list.json", AGAIN)
+    path.unlink()
+    with pytest.raises(CrepeError, match="file: is missing; make it again"):
+        check(path, "0" * 64, "list.json", AGAIN)
 
 
 def test_digest(tmp_path: Path) -> None:

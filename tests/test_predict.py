@@ -161,4 +161,4 @@ def test_a_fault_in_the_middle_leaves_the_old_file(bag, tmp_path, capsys):
 
 def test_a_missing_model_is_named(tmp_path, capsys):
     predict(tmp_path, "text", status=1)
-    assert "model.safetensors: is not there" in capsys.readouterr().err
+    assert "model.safetensors: is missing; run `crepe train` again" in capsys.readouterr().err

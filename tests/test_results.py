@@ -5,6 +5,7 @@ import pytest
 
 from crepe.config import load
 from crepe.errors import CrepeError
+from crepe.files import write_json
 from crepe.results import commands, grids
 from crepe.word2vec import LEARNT
 from tests.study import overlay, project, small, write_run
@@ -133,7 +134,7 @@ def test_what_a_dataset_is_compared_with_must_be_the_papers():
 
 
 def change(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    write_json(path, json.loads(path.read_text()) | changes)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +151,7 @@ def change(path, **changes):
         ({"confusion": [1, 2, 3]}, "confusion: is not a matrix of 3 x 3 counts"),
         ({"loss": None}, "loss: is None, not "),
         ({"rows": True}, "rows: is True, not int"),
+        ({"sha256": {"model.safetensors": "0" * 64}}, "sha256: is of weights of another training"),
     ],
 )
 def test_metrics_that_cannot_be(changes, fault):
@@ -195,7 +197,9 @@ def test_a_tested_run_without_its_record():
     config = small("pets")
     path = write_run(config, "pets", "bow") / "run.json"
     path.unlink()
-    with pytest.raises(CrepeError, match=f"^{re.escape(str(path))}: cannot be read"):
+    with pytest.raises(
+        CrepeError, match=f"^{re.escape(str(path))}: is missing; delete it and run `crepe train pets bow"
+    ):
         grids(config)
 
 

@@ -87,7 +87,10 @@ def test_damaged_shard(tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(CrepeError, match=r"train-00001-of-00002.arrow: is not the file its manifest .* `crepe encode`"):
+    with pytest.raises(
+        CrepeError,
+        match=r"train-00001-of-00002.arrow: is damaged, or not the file that manifest.json .* `crepe encode`",
+    ):
         read(tmp_path, "train")
     assert len(read(tmp_path, "test")) == 2
 
@@ -118,7 +121,10 @@ def test_shard_of_another_format(tmp_path):
         (lambda manifest: manifest["shards"].pop("test"), "test"),
         (lambda manifest: manifest["shards"]["test"][0].pop("rows"), "rows"),
         (lambda manifest: manifest["rows"].update(train=6), "the shards of train do not add up"),
-        (lambda manifest: manifest.update(shards=[]), "list"),
+        (lambda manifest: manifest.update(shards=[]), "manifest.shards: expected keys and values"),
+        (lambda manifest: manifest.update(dtype="object"), "dtype is 'object'; known: uint8, int32"),
+        (lambda manifest: manifest.update(thesaurus="e" * 64), "synonyms"),
+        (lambda manifest: manifest.update(classes=2), "manifest.classes: expected a list"),
     ],
 )
 def test_damaged_manifest(tmp_path, damage, reason):
@@ -134,7 +140,7 @@ def test_manifest_that_is_missing_or_no_json(tmp_path):
     with pytest.raises(CrepeError, match=r"manifest.json: is missing; run `crepe encode` again"):
         Manifest.read(tmp_path)
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(CrepeError, match=r"manifest.json: is not valid JSON"):
+    with pytest.raises(CrepeError, match=r"manifest.json: is damaged, .*; run `crepe encode` again"):
         Manifest.read(tmp_path)
 
 
@@ -142,7 +148,9 @@ def test_vocabulary_is_compared_with_the_manifest(tmp_path):
     path = tmp_path / shards.VOCABULARY
     pq.write_table(pa.table({"word": ["a"], "count": [2], "rows": [1]}), path)
     manifest = folder(tmp_path)
-    with pytest.raises(CrepeError, match=r"vocabulary.parquet: is not the file its manifest speaks of"):
+    with pytest.raises(
+        CrepeError, match=r"vocabulary.parquet: is damaged, or not the file that manifest.json speaks of"
+    ):
         shards.read_vocabulary(tmp_path, manifest)
     manifest = replace(manifest, source=digest(path))
     assert shards.read_vocabulary(tmp_path, manifest)["word"].to_pylist() == ["a"]

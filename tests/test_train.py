@@ -16,7 +16,7 @@ from crepe.classifier import load
 from crepe.cli import main
 from crepe.errors import CrepeError
 from crepe.evaluate import evaluate
-from crepe.files import digest
+from crepe.files import digest, write_json
 from crepe.fit import HISTORY
 from crepe.train import train
 from tests.conftest import Tiny, overlay
@@ -110,7 +110,7 @@ def test_shards_of_other_data_are_refused(run: Path, tiny: Tiny) -> None:
         evaluate(run, other, "cpu")
 
 
-@pytest.mark.parametrize(("content", "message"), [(b"", "no whole model"), (None, "is not there")])
+@pytest.mark.parametrize(("content", "message"), [(b"", "is damaged"), (None, "is missing; run `crepe train`")])
 def test_a_damaged_or_missing_model(tmp_path: Path, content: bytes | None, message: str) -> None:
     if content is not None:
         (tmp_path / "model.safetensors").write_bytes(content)
@@ -118,10 +118,10 @@ def test_a_damaged_or_missing_model(tmp_path: Path, content: bytes | None, messa
         saved.load(tmp_path, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '{"data": {"manifest": "x"}, "precision": "float8"}'])
-def test_a_damaged_record(tiny: Tiny, tmp_path: Path, content: str) -> None:
-    (tmp_path / "run.json").write_text(content)
-    with pytest.raises(CrepeError, match=r"run.json: is no record of a training .*; train the model again"):
+@pytest.mark.parametrize("content", [{}, {"data": []}, {"data": {"manifest": "x"}, "precision": "float8"}])
+def test_a_damaged_record(tiny: Tiny, tmp_path: Path, content: dict) -> None:
+    write_json(tmp_path / "run.json", content)
+    with pytest.raises(CrepeError, match=r"run.json: is no record of a training .*; run `crepe train` again"):
         evaluate(tmp_path, tiny.folder / "chars", "cpu")
 
 

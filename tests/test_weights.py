@@ -1,7 +1,5 @@
 """What is shown of a first layer: against the network's own convolution, and on kernels whose answer is known."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -12,6 +10,7 @@ from crepe import kernels, saved, shards, weights
 from crepe.alphabet import quantize
 from crepe.cli import main
 from crepe.errors import CrepeError
+from crepe.files import write_json
 from crepe.train import train
 from crepe.weights import PALETTE, Layer, answers, films, first_layer, levels, png, strongest
 from tests.conftest import Tiny
@@ -88,7 +87,7 @@ def test_of_many_epochs_some_are_shown(tmp_path):
     layer = looking_for("parlour")
     for epoch in range(31):
         kernels.save(tmp_path, epoch, layer.kernels * (epoch + 1) / 31)
-    (tmp_path / "run.json").write_text('{"epochs": 30}')
+    write_json(tmp_path / "run.json", {"epochs": 30})
     assert list(films(tmp_path, layer, [0])) == [0, 7, 14, 22, 29, 30]
 
 
@@ -96,7 +95,7 @@ def test_pictures_of_another_training_are_not_shown(tmp_path):
     layer = looking_for("parlour")
     for epoch in range(3):
         kernels.save(tmp_path, epoch, looking_for("vanilla").kernels)
-    (tmp_path / "run.json").write_text('{"epochs": 2}')
+    write_json(tmp_path / "run.json", {"epochs": 2})
     assert list(films(tmp_path, layer, [0])) == [2]
 
 
@@ -142,7 +141,7 @@ def test_a_network_without_such_a_layer(tiny, tmp_path, capsys):
     assert "is no ConvNet over characters" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("content", "message"), [(None, "is not there"), (b"x" * 99, "no whole model")])
+@pytest.mark.parametrize(("content", "message"), [(None, "is missing; run `crepe train`"), (b"x" * 99, "is damaged")])
 def test_a_missing_or_damaged_model(tmp_path, content, message):
     if content is not None:
         (tmp_path / "model.safetensors").write_bytes(content)
@@ -151,7 +150,7 @@ def test_a_missing_or_damaged_model(tmp_path, content, message):
 
 
 def test_a_damaged_record(run, tmp_path):
-    for content in ("{}", "[]", json.dumps({"epochs": None})):
-        (tmp_path / "run.json").write_text(content)
+    for content in ({}, {"epochs": None}):
+        write_json(tmp_path / "run.json", content)
         with pytest.raises(CrepeError, match=r"run.json: is no record of a training"):
             films(tmp_path, first_layer(run), [0])

@@ -22,7 +22,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from crepe.config import Config, load
 from crepe.errors import CrepeError
-from crepe.files import alone, write_text
+from crepe.files import alone, check, write_text
 from crepe.report.comparisons import FAMILIES, REFERENCES, Reference, family, figure3, references, statistics
 from crepe.report.layer import layer
 from crepe.report.plots import curve, relative
@@ -126,7 +126,9 @@ def _run(config: Config, run: Run, levels: dict[str, float], reader: Texts | Non
     """What the page says of a run."""
     record = run.record
     train, evaluate = commands(config, record["dataset"], record["model"], run.seed)
-    history = _read_history(run.folder / "history.csv", train)
+    path = run.folder / "history.csv"
+    check(path, record["sha256"][path.name], "run.json", f"run `{train}` again")
+    history = _read_history(path, train)
     last = history.row(-1, named=True)
     return {
         "run": run,

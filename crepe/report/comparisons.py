@@ -102,7 +102,7 @@ def statistics(found: list[Grid], config: Config) -> list[Statistics]:
             compared = dataset if dataset in table else config.dataset(dataset).paper
             records = [run.record for run in grid.runs if run.record["dataset"] == dataset]
             clean = Path("data/clean") / dataset / "clean.json"
-            facts = [read_json(clean)] if clean.exists() else records
+            facts = [read_json(clean, f"run `crepe clean {dataset}` again")] if clean.exists() else records
             ours = {
                 "classes": {len(fact["classes"]) for fact in facts},
                 "train_rows": {fact["rows"]["train"] for fact in facts},

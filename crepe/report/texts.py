@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from crepe.errors import CrepeError
-from crepe.files import digest
+from crepe.files import check, digest
 from crepe.results import Run
 
 SHOWN = 5
@@ -49,6 +49,7 @@ class Texts:
             self._digests[clean] = digest(clean)
         if self._digests[clean] != run.record["data"].get("clean", {}).get("test"):
             return f"The texts on this machine ({clean}) are not those that the run was tested on."
+        check(path, run.metrics["sha256"].get(path.name), "metrics.json", _again(run))
         found = _read(path, run)
         rows = found["row"].to_list()
         texts = (
@@ -68,7 +69,7 @@ class Texts:
 
 def _read(path: Path, run: Run) -> pl.DataFrame:
     """Row, label, predicted class and its probability of the surest errors."""
-    again = f"run `crepe evaluate {run.folder}` again"
+    again = _again(run)
     try:
         table = pl.read_parquet(path, columns=["label", "predicted", "probability"])
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -84,6 +85,10 @@ def _read(path: Path, run: Run) -> pl.DataFrame:
     if not table.select(known.all()).item():
         raise CrepeError(f"{path}: has a class that run.json beside it does not; {again}")
     return wrong.sort("probability", "row", descending=[True, False]).head(SHOWN)
+
+
+def _again(run: Run) -> str:
+    return f"run `crepe evaluate {run.folder}` again"
 
 
 def _cut(text: str) -> str:

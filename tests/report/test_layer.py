@@ -9,6 +9,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from crepe.cli import main
+from crepe.files import UNSEALED, seal
 from crepe.report.layer import layer
 from crepe.results import grids
 from tests.report import whole
@@ -66,7 +67,8 @@ def test_without_the_model_or_such_a_layer(study):
     config, run = study
     model = run.folder / "model.safetensors"
     about = {"feature": {"kind": "words"}, "network": {"kind": "linear"}}
-    save_file({}, model, {"crepe": json.dumps(about)})
+    save_file({}, model, {"crepe": json.dumps({"seal": UNSEALED, **about})})
+    seal(model)
     assert layer(config, run, texts=True) is None
     model.unlink()
     assert layer(config, run, texts=True) is None

@@ -6,7 +6,7 @@ from crepe.errors import CrepeError
 from crepe.files import digest
 from crepe.report.texts import LONGEST, Texts
 from crepe.results import grids
-from tests.study import overlay, project, small, write_run
+from tests.study import overlay, project, reseal, small, write_run
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +33,7 @@ def made(folder, errors=7, clean=None):
         probabilities[40 + number] = min(0.5 + number / 10, 0.9)
     table = {"label": labels, "predicted": predicted, "probability": probabilities}
     pl.DataFrame(table).write_parquet(run / "predictions.parquet")
+    reseal(run)
     return next(run for grid in grids(config) for run in grid.runs)
 
 
@@ -62,6 +63,7 @@ def test_a_long_text_is_cut_at_a_word(folder):
         predicted=pl.when(last).then(1).when(pl.col("row") == 40).then(0).otherwise(pl.col("predicted")),
         probability=pl.when(last).then(1.0).otherwise(pl.col("probability")),
     ).write_parquet(run.folder / "predictions.parquet")
+    run.metrics["sha256"] = reseal(run.folder)["sha256"]
     text = Texts().surest_errors(run)[0].text
     assert text == "x" * 300 + " …"
     assert len(text) <= LONGEST
@@ -87,6 +89,14 @@ def test_nothing_is_wrong(folder):
     assert Texts().surest_errors(run) == []
 
 
+def test_predictions_that_are_damaged_are_named(folder):
+    run = made(folder)
+    path = run.folder / "predictions.parquet"
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(CrepeError, match=r"predictions.parquet: is damaged, .*; run `crepe evaluate .*` again"):
+        Texts().surest_errors(run)
+
+
 @pytest.mark.parametrize("damage", ["no table", "other rows", "other errors", "other classes", "columns missing"])
 def test_damaged_predictions_are_named(folder, damage, capsys):
     run = made(folder)
@@ -102,7 +112,8 @@ def test_damaged_predictions_are_named(folder, damage, capsys):
         table.with_columns(pl.col("label", "predicted").replace(1, 9)).write_parquet(path)
     else:
         table.drop("probability").write_parquet(path)
-    with pytest.raises(CrepeError, match=r"predictions.parquet: .*; run `crepe evaluate .*` again"):
+    run.metrics["sha256"] = reseal(run.folder)["sha256"]
+    with pytest.raises(CrepeError, match=r"predictions.parquet: (is no|has).*; run `crepe evaluate .*` again"):
         Texts().surest_errors(run)
     assert main(["report", "--config", overlay()]) == 1
     assert "Traceback" not in capsys.readouterr().err

@@ -11,9 +11,9 @@ from safetensors.numpy import save_file
 from crepe import kernels, shards
 from crepe.alphabet import ALPHABETS, quantize
 from crepe.config import Config, load
-from crepe.files import digest, write_json, write_text
+from crepe.files import UNSEALED, digest, seal, write_json, write_text
 from crepe.scores import confusion, wilson
-from tests.study import HISTORY, write_run
+from tests.study import HISTORY, reseal, write_run
 
 PER_CLASS = 30
 """Test rows."""
@@ -113,18 +113,20 @@ def _run(config: Config, dataset: str, model: str, seed: int) -> None:
         "ci_high": high,
     }
     metrics |= {"loss": 1.0, "confusion": confusion(label, predicted, paper.classes).tolist()}
-    write_json(folder / "metrics.json", metrics)
+    write_json(folder / "metrics.json", metrics | {"sha256": {}})
     lines = [
         f"{n},{n},{n},0.01,{2 / n:.6f},{60 / n:.4f},{2 / math.sqrt(n):.6f},{100 * errors / rows + 50 / n:.4f}\n"
         for n in range(1, EPOCHS + 1)
     ]
     write_text(folder / "history.csv", HISTORY + "".join(lines))
+    reseal(folder)
     if characters:
         symbols = len(ALPHABETS[feature.alphabet])
         weight = chance.normal(0, 0.05, (8, symbols, 1, 7)).astype(np.float32)
         tensors = {"convolutions.0.weight": weight, "convolutions.0.bias": np.zeros(8, np.float32)}
         about = {"feature": feature.as_dict(), "network": {"kind": "convnet"}}
-        save_file(tensors, folder / "model.safetensors", {"crepe": json.dumps(about)})
+        save_file(tensors, folder / "model.safetensors", {"crepe": json.dumps({"seal": UNSEALED, **about})})
+        seal(folder / "model.safetensors")
         for epoch in range(0, EPOCHS + 1, 6):
             scale = 1 if epoch == EPOCHS else 0.5
             kernels.save(folder, epoch, scale * weight[:, :, 0, ::-1])

@@ -189,8 +189,12 @@ def clean_config(wildcards):
 
 
 def encode_config(wildcards):
-    feature = config["catalog"]["features"][wildcards.feature]
-    return as_json({"catalog": {"features": {wildcards.feature: feature}}})
+    """The feature, and the entry of its thesaurus, which has a checksum."""
+    catalog = config["catalog"]
+    feature = catalog["features"][wildcards.feature]
+    key = Path(feature.get("thesaurus") or "").stem
+    thesauri = {name: value for name, value in catalog.get("thesauri", {}).items() if name == key}
+    return as_json({"catalog": {"features": {wildcards.feature: feature}, "thesauri": thesauri}})
 
 
 def vectors_config(wildcards):
