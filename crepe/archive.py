@@ -29,12 +29,17 @@ MEMBERS = 1000
 PIECE = 2**20
 """Bytes read at a time, and the most that one header may claim."""
 
+_AGAIN = "; run `crepe download` again"
 _DAMAGE = (tarfile.TarError, OSError, ValueError, RecursionError)
 """What `tarfile` raises on headers that are not as they should be."""
 
 
-def sniff(path: Path | str) -> None:
+def sniff(path: Path | str, remedy: str = "") -> None:
     """Look at a file's first bytes only.
+
+    Args:
+        path: the file.
+        remedy: what messages end with.
 
     Raises:
         CrepeError: the file is unreadable, empty, an HTML page or anything else that is not gzip.
@@ -42,14 +47,18 @@ def sniff(path: Path | str) -> None:
     try:
         with Path(path).open("rb") as stream:
             start = stream.read(1024)
+    except FileNotFoundError:
+        raise CrepeError(f"{path}: is missing{remedy}") from None
     except OSError as error:
         raise CrepeError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not start:
-        raise CrepeError(f"{path}: is empty, not an archive")
+        raise CrepeError(f"{path}: is empty, not an archive{remedy}")
     if start.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        raise CrepeError(f"{path}: is an HTML page, not an archive; Google Drive answers so when its quota is spent")
+        raise CrepeError(
+            f"{path}: is an HTML page, not an archive; Google Drive answers so when its quota is spent{remedy}"
+        )
     if not start.startswith(b"\x1f\x8b"):
-        raise CrepeError(f"{path}: is not a gzip-compressed tar: it starts with {start[:8]!r}")
+        raise CrepeError(f"{path}: is not a gzip-compressed tar: it starts with {start[:8]!r}{remedy}")
 
 
 def pack(path: Path | str, folder: str, files: Mapping[str, IO[bytes]]) -> None:
@@ -87,7 +96,7 @@ def check(path: Path | str, maximum: int = MAXIMUM) -> None:
     Raises:
         CrepeError: it is not a whole gzip-compressed tar, or unpacks to more than `maximum` bytes.
     """
-    with _reading(path, maximum) as members:
+    with _reading(path, maximum, "") as members:
         for _ in members:
             pass
 
@@ -121,7 +130,7 @@ def extracted(path: Path | str, folder: Path | str | None = None, maximum: int =
 def _extract(path: Path | str, folder: Path, maximum: int) -> dict[str, Path]:
     files: dict[str, Path] = {}
     held = []
-    with _reading(path, maximum) as members:
+    with _reading(path, maximum, _AGAIN) as members:
         for member, content in members:
             held.append(repr(member.name))
             name = PurePosixPath(member.name).name
@@ -149,9 +158,11 @@ def _write(pieces: Iterator[bytes], path: Path) -> None:
 
 
 @contextmanager
-def _reading(path: Path | str, maximum: int) -> Iterator[Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]]:
+def _reading(
+    path: Path | str, maximum: int, remedy: str
+) -> Iterator[Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]]:
     """An archive's members with their content; when the block ends well, the archive is read on to its end."""
-    sniff(path)
+    sniff(path, remedy)
     try:
         with gzip.open(path) as inflated:
             stream = _Forward(inflated, maximum)
@@ -163,7 +174,7 @@ def _reading(path: Path | str, maximum: int) -> Iterator[Iterator[tuple[tarfile.
             while stream.read(PIECE):
                 pass
     except _DAMAGE as error:
-        raise CrepeError(f"{path}: is not a whole gzip-compressed tar ({error}); fetch it anew") from error
+        raise CrepeError(f"{path}: is not a whole gzip-compressed tar ({error}){remedy}") from error
 
 
 def _members(tar: tarfile.TarFile, stream: "_Forward") -> Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]:

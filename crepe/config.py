@@ -72,13 +72,14 @@ def check_published(path: Path, sources: Iterable[Source], key: str) -> None:
     """Compare a downloaded file with the checksums of its sources; where one of these has none, any file will do.
 
     Raises:
-        CrepeError: the file is unreadable, or none of theirs.
+        CrepeError: the file is missing, unreadable, or none of theirs.
     """
-    published = {source.checksum for source in sources}
+    published, again = {source.checksum for source in sources}, f"run `crepe download {key}` again"
+    if not path.exists():
+        raise CrepeError(f"{path}: is missing; {again}")
     if not any(checksum is None or digest(path, checksum[0]) == checksum[1] for checksum in published):
         raise CrepeError(
-            f"{path}: is damaged, or not the file that the configuration names (its checksum differs); "
-            f"delete it and run `crepe download {key}` again"
+            f"{path}: is damaged, or not the file that the configuration names (its checksum differs); {again}"
         )
 
 

@@ -57,12 +57,10 @@ def vectors(entry: Vectors, file: Path, folder: Path, output: Path) -> None:
         CrepeError: a file is missing or damaged, vectors are of another size than the entry's, or there are none.
     """
     manifest = Manifest.read(folder)
-    if not (folder / shards.VOCABULARY).exists():
+    if manifest.dtype == "uint8":
         raise CrepeError(f"{folder}: has no vocabulary; take a feature of words")
     words = shards.read_vocabulary(folder, manifest)["word"].to_pylist()
     if entry.sources:
-        if not file.exists():
-            raise CrepeError(f"{file}: is missing; `crepe download` fetches it, or choose vectors that are learnt")
         check_published(file, entry.sources, file.name.partition(".")[0])
         found = _published(file, entry.size, words)
         origin = f"{file.name}, sha256 {digest(file)}"

@@ -198,18 +198,18 @@ def test_no_archive(put, content, reason):
 
 
 def test_no_file(tmp_path):
-    for path in (tmp_path / "none.tgz", tmp_path):
-        with pytest.raises(CrepeError, match=f"{path}: cannot be read: "):
+    for path, fault in ((tmp_path / "none.tgz", "is missing"), (tmp_path, "cannot be read: ")):
+        with pytest.raises(CrepeError, match=f"{path}: {fault}"):
             archive.check(path)
-        with pytest.raises(CrepeError, match=f"{path}: cannot be read: "), archive.extracted(path):
+        with pytest.raises(CrepeError, match=f"{path}: {fault}"), archive.extracted(path):
             pass
 
 
 @pytest.mark.parametrize("cut", [1, 4, 8, 9, 100])
 def test_truncated_gzip(put, cut):
     path = put(tgz(WHOLE)[:-cut])
-    for function in (archive.check, taken):
-        with pytest.raises(CrepeError, match=r"is not a whole gzip-compressed tar \(.*\); fetch it anew"):
+    for function, remedy in ((archive.check, ""), (taken, "; run `crepe download` again")):
+        with pytest.raises(CrepeError, match=rf"is not a whole gzip-compressed tar \(.*\){remedy}$"):
             function(path)
 
 
