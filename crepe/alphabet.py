@@ -37,10 +37,14 @@ def quantize(fields: Sequence[str | bytes] | str | bytes, alphabet: str = "crepe
         uint8 [columns]: the columns up to the last that is not all-zero; 0 for an all-zero column before it.
 
     Raises:
-        CrepeError: there is no alphabet of that name.
+        CrepeError: there is no alphabet of that name; `length` is negative; `fields` is no text.
     """
-    fields = [fields] if isinstance(fields, str | bytes) else fields
-    text = join([field.encode("utf-8", "surrogatepass") if isinstance(field, str) else field for field in fields])
+    if length < 0:
+        raise CrepeError(f"length: is {length}, must be 0 or more")
+    parts = [fields] if isinstance(fields, str | bytes) else fields
+    if not isinstance(parts, Sequence) or not all(isinstance(part, str | bytes) for part in parts):
+        raise CrepeError(f"fields: {fields!r} is not a text or the fields of one")
+    text = join([field.encode("utf-8", "surrogatepass") if isinstance(field, str) else field for field in parts])
     return encode(text, np.array([0, len(text)]), alphabet, length)[0]
 
 

@@ -11,6 +11,7 @@ import torch
 from crepe import features, saved, scores
 from crepe.batches import Split
 from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision
+from crepe.errors import CrepeError
 from crepe.explain import Piece, explain
 from crepe.features import Reader, Text
 from crepe.shards import ragged
@@ -39,8 +40,14 @@ class Classifier:
         return [self.classes[index] for index in self.probabilities(texts).argmax(1)]
 
     def probabilities(self, texts: Iterable[Text]) -> np.ndarray:
-        """float32 [texts, classes]."""
-        rows = [self._read(_fields(text)) for text in texts]
+        """float32 [texts, classes].
+
+        Raises:
+            CrepeError: one of `texts` is no text.
+        """
+        if isinstance(texts, str):
+            raise CrepeError("texts: is a single text; put it into a list")
+        rows = [self._read(_fields(text, number)) for number, text in enumerate(texts)]
         if not rows:
             return np.empty((0, len(self.classes)), np.float32)
         split = Split(ragged(rows, dtype="int32"), self._device)
@@ -64,7 +71,7 @@ class Classifier:
                 odds[rows] = (own - others.logsumexp(1)).cpu().numpy()
             return odds
 
-        return explain(_fields(text), self._units, log_odds)
+        return explain(_fields(text, 0), self._units, log_odds)
 
     def answers(self, texts: Sequence[Text], explained: bool = False) -> list[dict[str, Any]]:
         """What there is to say of each text, as plain values.
@@ -102,5 +109,8 @@ def load(path: Path | str, device: str = "auto") -> Classifier:
     return Classifier(saved.load(path, place), place, PRECISIONS[choose_precision(place)])
 
 
-def _fields(text: Text) -> list[str]:
+def _fields(text: Text, number: int) -> list[str]:
+    """The fields of the text of a number, from 0."""
+    if not isinstance(text, Sequence) or not all(isinstance(field, str) for field in text):
+        raise CrepeError(f"texts[{number}]: is {text!r}, not a text or the fields of one")
     return [field.strip(whitespace) for field in ([text] if isinstance(text, str) else text)]

@@ -26,6 +26,9 @@ FILES = ("config.yaml", "datasets.yaml", "models.yaml")
 WEIGHTS = ("random", "counts", "tfidf")
 """Weights of models that need no vectors."""
 
+LARGEST_SEED = 2**32 - 1
+"""Generators take 64 bits, of which the number of a minibatch has half."""
+
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What a study, dataset, feature, ... can be called: these are names of files and folders, too."""
 
@@ -68,13 +71,13 @@ class Source(Section):
         return Path(rest) if scheme == "file" else None
 
 
-def check_published(path: Path, sources: Iterable[Source], key: str) -> None:
+def check_published(path: Path, sources: Iterable[Source]) -> None:
     """Compare a downloaded file with the checksums of its sources; where one of these has none, any file will do.
 
     Raises:
         CrepeError: the file is missing, unreadable, or none of theirs.
     """
-    published, again = {source.checksum for source in sources}, f"run `crepe download {key}` again"
+    published, again = {source.checksum for source in sources}, "run `crepe download` again"
     if not path.exists():
         raise CrepeError(f"{path}: is missing; {again}")
     if not any(checksum is None or digest(path, checksum[0]) == checksum[1] for checksum in published):
@@ -307,8 +310,8 @@ class Config(Section):
                 raise ValueError(f"{kind}: names none")
             if len(set(chosen)) != len(chosen):
                 raise ValueError(f"{kind}: one stands twice")
-        if min(self.seeds) < 0:
-            raise ValueError("seeds: must be 0 or more")
+        if min(self.seeds) < 0 or max(self.seeds) > LARGEST_SEED:
+            raise ValueError(f"seeds: must be from 0 to {LARGEST_SEED}")
         parts: dict[str, Iterable[str]] = {
             "feature": self.catalog.features,
             "network": self.catalog.networks,
@@ -348,7 +351,7 @@ class Config(Section):
         """
         path = Path(feature.thesaurus or "")
         if path.stem in self.catalog.thesauri:
-            check_published(path, self.thesaurus(path.stem).sources, path.stem)
+            check_published(path, self.thesaurus(path.stem).sources)
 
     def feature(self, key: str) -> Feature:
         """The feature `key` of the catalog.
@@ -438,10 +441,16 @@ def _read(path: Path) -> dict[str, Any]:
             content = yaml.safe_load(text)
     except OSError as error:
         raise CrepeError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise CrepeError(f"{path}: {line}is not valid YAML: {error.problem}") from error
+    # ValueError: no UTF-8, a date that is none, a number of thousands of digits.
+    except (yaml.YAMLError, ValueError) as error:
         raise CrepeError(f"{path}: is not valid YAML: {error}") from error
+    except RecursionError:
+        raise CrepeError(f"{path}: is no configuration: there are too many levels of keys or lists") from None
     if not isinstance(content, dict):
-        raise CrepeError(f"{path}: expected keys and values at the top level")
+        raise CrepeError(f"{path}: expected keys and values at the top level, as `name: mine`")
     return content
 
 
@@ -450,6 +459,8 @@ def _read_text(text: str) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(text)
     except ValueError as error:
         raise CrepeError(f"--config: is not valid JSON: {error}") from error
+    except RecursionError:
+        raise CrepeError("--config: is no configuration: there are too many levels of keys or lists") from None
     return content
 
 

@@ -25,6 +25,8 @@ def choose_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name.partition(":")[0] not in ("cuda", "mps", "cpu"):
+        raise CrepeError(f"--device {name}: unknown; known: auto, cuda, cuda:1 and so on, mps, cpu")
     try:
         device = torch.device(name)
         with enough_memory("end what else runs on the device, or take another --device"):

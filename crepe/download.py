@@ -173,7 +173,8 @@ def _stands(key: str, entry: Entry, path: Path) -> bool:
         else:
             _tell(f"{key}: {path}: is there already, the {file.noun} of {_label(source)}")
             return True
-    _tell("\n".join(faults))
+    for text in faults:
+        _tell(text)
     return False
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -324,24 +324,65 @@ def _contradiction(metrics: dict[str, Any], record: dict[str, Any]) -> str:
 
 def _paper(dataset: dict[str, str], figure: dict[str, str] | None, reference: Config, model: str) -> Paper:
     """From lines of table 3 and, if there is one, table 4; `reference` holds the paper's schedules."""
-    error, checked = (figure["error_pct"], figure["checked"]) if figure else ("", "")
+    error, checked = (_figure(figure["error_pct"]), figure["checked"]) if figure else (None, "")
     samples = 0
     if model in reference.catalog.models:
         *_, recipe = reference.model(model)
         samples = recipe.epochs * int(dataset["epoch_minibatches"]) * recipe.minibatch
-    return Paper(dataset["dataset"], float(error) if error else None, checked, int(dataset["train_rows"]), samples)
+    return Paper(dataset["dataset"], error, checked, int(dataset["train_rows"]), samples)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The lines of one of the paper's tables.
+    """The lines of one of the tables in `config/paper`, each with the columns that are relied on.
 
     Raises:
-        CrepeError: it cannot be read.
+        CrepeError: it cannot be read, or a line is not as it should be.
     """
+    again = "restore it, as by `git checkout`"
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            return list(csv.DictReader(stream))
+            lines = list(csv.DictReader(stream))
     except OSError as error:
         raise CrepeError(
             f"{path}: cannot be read: {error.strerror or error}; run this in the project's folder"
         ) from error
+    except (ValueError, csv.Error) as error:
+        raise CrepeError(f"{path}: is not a table in CSV ({error}); {again}") from error
+    if not lines:
+        raise CrepeError(f"{path}: has no lines; {again}")
+    for number, line in enumerate(lines, 2):
+        for name, take in _COLUMNS[path.name].items():
+            text = line.get(name)
+            try:
+                take("" if text is None else text)
+            except ValueError:
+                fault = f"lacks {name}" if text is None else f"{name} is {text!r}"
+                raise CrepeError(f"{path}: line {number}: {fault}; {again}") from None
+    return lines
+
+
+def _word(text: str) -> None:
+    if not text:
+        raise ValueError
+
+
+def _figure(text: str) -> float | None:
+    """The paper has none in some cells."""
+    return float(text) if text else None
+
+
+def _doubt(text: str) -> None:
+    if text and text not in DOUBTS:
+        raise ValueError
+
+
+_COLUMNS: dict[str, dict[str, Callable[[str], Any]]] = {
+    "table3.csv": {
+        **{"dataset": _word, "title": _word, "classes": int},
+        **{"train_rows": int, "test_rows": int, "epoch_minibatches": int},
+    },
+    "table4.csv": {"dataset": _word, "model": _word, "paper_name": _word, "error_pct": _figure, "checked": _doubt},
+    "later_work.csv": {"model": _word, "dataset": _word, "error_pct": float},
+    "later_models.csv": {"model": _word, "title": _word, "source": _word},
+}
+"""What takes the text of each column, or raises ValueError."""

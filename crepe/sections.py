@@ -2,11 +2,17 @@
 
 import dataclasses
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from crepe.errors import CrepeError
+
+# A few lines of YAML can stand for any number of values.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_shown = _SHORT.repr
 
 
 class Section:
@@ -20,7 +26,7 @@ class Section:
             CrepeError: an unknown or missing key, or a value of the wrong type or range; the text names the key.
         """
         if not isinstance(value, Mapping):
-            raise CrepeError(f"configuration: {key}: expected keys and values, found {value!r}")
+            raise CrepeError(f"configuration: {key}: expected keys and values, found {_shown(value)}")
         fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         for name in value:
             if name not in fields:
@@ -61,24 +67,24 @@ def _convert(value: Any, type_: Any, key: str) -> Any:
     origin, arguments = get_origin(type_), get_args(type_)
     if origin is dict:
         if not isinstance(value, Mapping):
-            raise CrepeError(f"configuration: {key}: expected keys and values, found {value!r}")
+            raise CrepeError(f"configuration: {key}: expected keys and values, found {_shown(value)}")
         return {str(name): _convert(item, arguments[1], f"{key}.{name}") for name, item in value.items()}
     if origin in (tuple, list):
         if not isinstance(value, Sequence) or isinstance(value, str):
-            raise CrepeError(f"configuration: {key}: expected a list, found {value!r}")
+            raise CrepeError(f"configuration: {key}: expected a list, found {_shown(value)}")
         if origin is tuple and arguments[-1] is not Ellipsis and len(value) != len(arguments):
-            raise CrepeError(f"configuration: {key}: expected {len(arguments)} values, found {value!r}")
+            raise CrepeError(f"configuration: {key}: expected {len(arguments)} values, found {_shown(value)}")
         return origin(_convert(item, arguments[0], f"{key}[{index}]") for index, item in enumerate(value))
     if issubclass(type_, Section):
         return type_.parse(value, key)
     if type_ is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type_ is float and isinstance(value, str) and _is_number(value):
-        raise CrepeError(f"configuration: {key}: {value!r} is text to YAML; write it with a point, as 1.0e-5")
+        raise CrepeError(f"configuration: {key}: {_shown(value)} is text to YAML; write it with a point, as 1.0e-5")
     if isinstance(value, float) and not math.isfinite(value):
-        raise CrepeError(f"configuration: {key}: expected a finite number, found {value!r}")
+        raise CrepeError(f"configuration: {key}: expected a finite number, found {_shown(value)}")
     if not isinstance(value, type_) or (isinstance(value, bool) and type_ is not bool):
-        raise CrepeError(f"configuration: {key}: expected {type_.__name__}, found {value!r}")
+        raise CrepeError(f"configuration: {key}: expected {type_.__name__}, found {_shown(value)}")
     return value
 
 

@@ -26,6 +26,7 @@ from crepe.tokens import WORD
 
 _ENTRY = re.compile(r"([^|]+)\|(\d+)")
 _MEANING = re.compile(r"(?:-|\([^|]*\))((?:\|[^|]*)+)")
+_AGAIN = "mend the file, or fetch it again"
 _NOTE = re.compile(r"\((?:antonym|[^()]+ term)\)$")
 
 
@@ -45,7 +46,7 @@ def sniff(path: Path | str) -> str:
     except OSError as error:
         raise CrepeError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (LookupError, ValueError) as error:
-        raise CrepeError(f"{path}: line 1: is not the name of an encoding: {encoding!r}") from error
+        raise CrepeError(f"{path}: line 1: is not the name of an encoding: {encoding!r}; {_AGAIN}") from error
     return encoding
 
 
@@ -61,7 +62,9 @@ def read(path: Path | str) -> dict[str, list[str]]:
     while number < len(lines):
         entry = _ENTRY.fullmatch(lines[number])
         if entry is None:
-            raise CrepeError(f"{path}: line {number + 1}: expected `word|meanings`, found {lines[number][:60]!r}")
+            raise CrepeError(
+                f"{path}: line {number + 1}: expected `word|meanings`, found {lines[number][:60]!r}; {_AGAIN}"
+            )
         word, first = entry[1].lower(), number + 1
         number = first + int(entry[2])
         synonyms = found.setdefault(word, {}) if re.fullmatch(WORD, word) else {}
@@ -69,14 +72,16 @@ def read(path: Path | str) -> dict[str, list[str]]:
             meaning = _MEANING.fullmatch(lines[index]) if index < len(lines) else None
             if meaning is None:
                 text = repr(lines[index][:60]) if index < len(lines) else "the end"
-                raise CrepeError(f"{path}: line {index + 1}: expected a meaning of {entry[1]!r}, found {text}")
+                raise CrepeError(
+                    f"{path}: line {index + 1}: expected a meaning of {entry[1]!r}, found {text}; {_AGAIN}"
+                )
             for synonym in map(str.strip, meaning[1][1:].split("|")):
                 small = synonym.lower()
                 if small != word and re.search(WORD, small) and not _NOTE.search(synonym):
                     synonyms.setdefault(small, synonym)
     entries = {word: list(synonyms.values()) for word, synonyms in found.items() if synonyms}
     if not entries:
-        raise CrepeError(f"{path}: has no synonyms of single words")
+        raise CrepeError(f"{path}: has no synonyms of single words; take another thesaurus")
     return entries
 
 
@@ -120,6 +125,6 @@ def _lines(path: Path) -> list[str]:
         lines = content.decode(encoding).split("\n")
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
-        raise CrepeError(f"{path}: line {number}: is not {encoding}") from error
+        raise CrepeError(f"{path}: line {number}: is not {encoding}; {_AGAIN}") from error
     # A file ends with a newline, and some have Windows' kind.
     return [line.removesuffix("\r") for line in lines[: None if lines[-1] else -1]]

@@ -18,7 +18,7 @@ from typing import Any
 from crepe import __version__, checkpoints, heartbeat, kernels, provenance, saved, shards
 from crepe.augment import training
 from crepe.batches import Split
-from crepe.config import Config, load
+from crepe.config import LARGEST_SEED, Config, load
 from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision, enough_memory, keep_memory, own_device
 from crepe.errors import CrepeError
 from crepe.files import alone, digest, write_json, write_text
@@ -107,8 +107,10 @@ def train(
     keep_memory()
     place = choose_device(device)
     precision = choose_precision(place, precision)
-    if seed < 0 or (steps is not None and steps < 1):
-        raise CrepeError("--seed must be 0 or more, --steps 1 or more")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise CrepeError(f"--seed {seed}: is not among 0 to {LARGEST_SEED}")
+    if steps is not None and steps < 1:
+        raise CrepeError(f"--steps {steps}: must be 1 or more")
     start = prepare(config, dataset, model, seed, folder, place, vectors)
     manifest, recipe = start.manifest, start.recipe
     run = Run(

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from crepe import provenance, scores, shards
 from crepe.augment import training
-from crepe.config import Config, Training, load
+from crepe.config import LARGEST_SEED, Config, Training, load
 from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision, enough_memory, keep_memory, own_device
 from crepe.errors import CrepeError
 from crepe.files import digest, write_json
@@ -100,6 +100,8 @@ def tune(
         CrepeError: as for `prepare`; a setting is unknown or wrong; nothing would be left of the rows; there is
             not enough memory.
     """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise CrepeError(f"--seed {seed}: is not among 0 to {LARGEST_SEED}")
     code = provenance.code()
     be_exact()
     keep_memory()
@@ -164,7 +166,10 @@ def _settings(text: str) -> dict[str, Any]:
         key, separator, value = part.partition("=")
         if not (key.strip() and separator and value.strip()):
             raise CrepeError(f"--try {text}: write KEY=VALUE, with commas between, as rate=0.1,decay=0.001")
-        settings[key.strip()] = yaml.safe_load(value)
+        try:
+            settings[key.strip()] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise CrepeError(f"--try {text}: {value!r} is not a value in YAML") from error
     return settings
 
 

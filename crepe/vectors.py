@@ -61,7 +61,7 @@ def vectors(entry: Vectors, file: Path, folder: Path, output: Path) -> None:
         raise CrepeError(f"{folder}: has no vocabulary; take a feature of words")
     words = shards.read_vocabulary(folder, manifest)["word"].to_pylist()
     if entry.sources:
-        check_published(file, entry.sources, file.name.partition(".")[0])
+        check_published(file, entry.sources)
         found = _published(file, entry.size, words)
         origin = f"{file.name}, sha256 {digest(file)}"
     else:

@@ -143,3 +143,11 @@ def overlay(tiny: Tiny) -> dict[str, object]:
             "networks": {"convnet-small": catalog.networks["convnet-small"].as_dict()},
         },
     }
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project of tests/made.py; not to be changed."""
+    from tests import made
+
+    return made.project(tmp_path_factory.mktemp("made") / "project")

@@ -17,11 +17,6 @@ from tests import made
 from tests.made import CLEAN, MODEL, RUN, SHARDS, VECTORS, contents, inside, run
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made.project(tmp_path_factory.mktemp("made") / "project")
-
-
 @pytest.fixture
 def project(whole: Path, tmp_path: Path) -> Iterator[Path]:
     """A copy to be damaged; the test works in it."""
@@ -40,8 +35,8 @@ READ = [
     (f"{CLEAN}/clean.json", "encode", "crepe clean toys"),
     (f"{CLEAN}/train.parquet", "encode", "crepe clean toys"),
     (f"{CLEAN}/test.parquet", "encode", "crepe clean toys"),
-    ("data/raw/synonyms.dat", "encode", "crepe download synonyms"),
-    ("data/raw/pub.bin.gz", "vectors", "crepe download pub"),
+    ("data/raw/synonyms.dat", "encode", "crepe download"),
+    ("data/raw/pub.bin.gz", "vectors", "crepe download"),
     (f"{SHARDS}/manifest.json", "vectors", "crepe encode"),
     (f"{SHARDS}/vocabulary.parquet", "vectors", "crepe encode"),
     (f"{SHARDS}/manifest.json", "train", "crepe encode"),

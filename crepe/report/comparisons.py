@@ -70,7 +70,7 @@ def references(grid: Grid, config: Config) -> list[Reference]:
     lines = [
         Reference(line["title"], line["source"], figures[line["model"]])
         for line in read_csv(PAPER / "later_models.csv")
-        if grid.datasets.keys() & figures[line["model"]].keys()
+        if grid.datasets.keys() & figures.get(line["model"], {}).keys()
     ]
     guesses = {run.record["dataset"]: run.guess for run in grid.runs}
     if guesses:

@@ -1,0 +1,27 @@
+"""Every bad input of docs/errors.md gets the answer that stands there, and changes nothing."""
+
+import shutil
+
+import pytest
+
+from tests.bad_inputs import CASES, PAGE, Case, answer, line
+from tests.made import contents, inside
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.what) for cases in CASES.values() for case in cases])
+def test_the_answer_is_the_pages(whole, tmp_path, case: Case):
+    with inside(shutil.copytree(whole, tmp_path / "project")):
+        case.prepare()
+        before = contents(tmp_path)
+        status, text = answer(case)
+        assert contents(tmp_path) == before
+    assert status in (1, 2)
+    assert "Traceback" not in text
+    assert line(case, text) in PAGE.read_text(encoding="utf-8").splitlines()
+
+
+def test_the_page_has_these_cases_and_no_others():
+    lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if "<code>" in line]
+    names = [line.split(" | ")[0].removeprefix("| ") for line in lines]
+    assert names == [case.what for cases in CASES.values() for case in cases]
+    assert len(names) >= 60
