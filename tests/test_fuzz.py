@@ -1,4 +1,4 @@
-"""Any bytes whatever: every reader ends with what it reads or with a CrepeError, in bounded memory, and runs nothing."""
+"""Any bytes: every reader ends with what it reads or with a CrepeError, in bounded memory, and runs nothing."""
 
 import ast
 import gzip
@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,18 +46,25 @@ def damaged(content: bytes) -> st.SearchStrategy[bytes]:
     )
 
 
-def ends(read, path: Path, content: bytes) -> None:
-    """Reading a file with this content ends well or with a message that names the file, and takes little memory."""
-    path.write_bytes(content)
+def fault_of(read: Callable[[], object]) -> str:
+    """What a CrepeError says; nothing if there is none. It takes little memory, either way."""
     tracemalloc.start()
     try:
-        read(path)
+        read()
     except CrepeError as error:
-        assert str(path) in str(error) or str(error).startswith("configuration: ")
+        return str(error)
     finally:
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert most < 100_000_000
+        assert most < 100_000_000
+    return ""
+
+
+def ends(read: Callable[[Path], object], path: Path, content: bytes) -> None:
+    """Reading a file with this content ends well, or with a message that names the file or the key."""
+    path.write_bytes(content)
+    fault = fault_of(lambda: read(path))
+    assert not fault or str(path) in fault or fault.startswith("configuration: ")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +85,9 @@ def test_csv(path, content):
 @FUZZ
 @given(damaged(YAML))
 def test_configuration(path, content):
-    ends(lambda file: config.load(str(file)), path, content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "FOLDER", path.parent / "none")
+        ends(lambda file: config.load(str(file)), path, content)
 
 
 @FUZZ
@@ -96,8 +106,8 @@ def test_word_vectors(path, content, packed):
     "header", [f"{2**60} {2**60}", f"{2**60} 3", f"1 {2**60}", f"-1 {2**20}", "1 -4", "0 0", "1 0", f"{2**63} 99999"]
 )
 def test_word_vectors_that_claim_anything(path, header):
+    path.write_bytes(f"{header}\n".encode() + b"word " + bytes(1000))
     with pytest.raises(CrepeError):
-        path.write_bytes(f"{header}\n".encode() + b"word " + bytes(1000))
         word2vec.check(path)
 
 
@@ -173,10 +183,8 @@ def test_manifests_of_any_values(whole, folder, data):
     place[last] = data.draw(JUNK)
     write_json(folder / "manifest.json", manifest)
     shutil.copy(whole / SHARDS / "train-00000-of-00001.arrow", folder)
-    try:
-        shards.read(folder, "train")
-    except CrepeError as error:
-        assert str(folder) in str(error)
+    fault = fault_of(lambda: shards.read(folder, "train"))
+    assert not fault or str(folder) in fault
 
 
 @FUZZ
@@ -189,10 +197,8 @@ def test_models_of_any_values(whole, path, data):
     part = data.draw(st.sampled_from([about, about["feature"], about["network"]]))
     part[data.draw(st.sampled_from(list(part)))] = data.draw(JUNK)
     tensors.write(path, about, held)
-    try:
-        saved.load(path, torch.device("cpu"))
-    except CrepeError as error:
-        assert str(error).startswith(f"{path}: is no whole model of this program (")
+    fault = fault_of(lambda: saved.load(path, torch.device("cpu")))
+    assert not fault or fault.startswith(f"{path}: is no whole model of this program (")
 
 
 @FUZZ
