@@ -246,11 +246,8 @@ atheris.Fuzz()
 
 # --- Nothing that is read is run
 
-FORBIDDEN = {
-    *("pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"),
-    *("eval", "exec", "compile", "execfile", "__import__"),
-}
-SAFE_CALLS = {"re.compile", "torch.compile"}
+MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}
+CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
 SOURCES = sorted(
     path for folder in ("crepe", "workflow") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".smk")
 )
@@ -269,15 +266,14 @@ def test_nothing_is_unpickled_or_evaluated(source):
                 names = {alias.name.split(".")[0] for alias in node.names} | {
                     (getattr(node, "module", "") or "").split(".")[0]
                 }
-                assert not names & FORBIDDEN
+                assert not names & MODULES
             elif isinstance(node, ast.Call):
                 name, given = _name(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
-                assert name in SAFE_CALLS or name.split(".")[-1] not in FORBIDDEN, name
+                assert name.removeprefix("builtins.") not in CALLS, name
                 assert not name.startswith("yaml.") or name in ("yaml.safe_load", "yaml.safe_dump"), name
                 assert name != "torch.load" or given.get("weights_only") == "True"
                 assert "allow_pickle" not in given
                 assert given.get("shell") != "True"
-                assert name not in ("os.system", "os.popen")
     else:
         assert not re.search(r"\b(pickle|eval|exec|yaml\.load|torch\.load|os\.system)\b", text)
 
