@@ -75,10 +75,13 @@ class Writer:
         self._due = time.monotonic() + SECONDS
         self._last = replace(beat, host=socket.gethostname(), process=os.getpid(), time=time.time())
         temporary = self._folder / _TEMPORARY
-        with suppress(OSError):
+        try:
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary.write_text(json.dumps(asdict(self._last)))
             temporary.replace(self._folder / FILE)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
 
     def fail(self, fault: str) -> None:
         """Say why the training ended."""
@@ -107,6 +110,7 @@ def read(folder: Path) -> Heartbeat | None:
 
 
 def remove(folder: Path) -> None:
-    """Remove the file: the run has ended."""
+    """Remove the file, if the disk lets go of it: the run has ended."""
     for name in (FILE, _TEMPORARY):
-        (folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            (folder / name).unlink()
