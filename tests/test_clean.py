@@ -11,7 +11,7 @@ from crepe import clean, config
 from crepe.cli import main
 from crepe.config import CsvDigests
 from crepe.errors import CrepeError
-from crepe.files import digest
+from crepe.files import digest, read_json
 from tests.texts import GOLDEN, archive, csv, dataset
 
 PROBES = {
@@ -180,7 +180,7 @@ def test_what_is_written(tmp_path):
         "field_1": pl.String,
         "field_2": pl.String,
     }
-    assert json.loads((folder / "clean.json").read_text()) == {
+    assert read_json(folder / "clean.json", "") == {
         "dataset": "toys",
         "archive": digest(tmp_path / "made-up.tgz"),
         "rows": {"train": 6, "test": 2},

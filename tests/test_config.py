@@ -287,7 +287,8 @@ def test_a_missing_key_is_named():
     [
         ({"name": "a/b"}, "name: 'a/b' cannot be a file's name"),
         ({"seeds": []}, "seeds: names none"),
-        ({"seeds": [-1]}, "seeds: must be 0 or more"),
+        ({"seeds": [-1]}, "seeds: must be from 0 to 4294967295"),
+        ({"seeds": [2**32]}, "seeds: must be from 0 to 4294967295"),
         ({"seeds": [True]}, "config.seeds[0]: expected int, found True"),
         ({"models": ["bow", "bow"]}, "models: one stands twice"),
         ({"datasets": ["ag_mews"]}, "datasets: 'ag_mews' is not in the catalog, which has ag_news, "),
@@ -349,7 +350,7 @@ def test_a_key_must_do_for_a_file_name():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a: [1", "is not valid YAML"),
+        (b"a: [1", "line 1: is not valid YAML"),
         (b"- 1", "expected keys and values at the top level"),
         (b"a: \xff", "is not valid YAML"),
     ],
