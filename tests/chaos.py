@@ -305,7 +305,7 @@ def artefacts(folder: Path) -> dict[str, str]:
             del record["seconds"], record["samples_per_second"]
             content = json.dumps(record).encode()
         elif path.name == "report.html":
-            content = re.sub(rb"\d+ s, \d+ samples/s", b"", content)
+            content = re.sub(rb"[\d,]+ s of training, [\d,]+ samples/s", b"", content)
         found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
     return found
 
