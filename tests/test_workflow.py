@@ -112,6 +112,20 @@ def test_the_board_has_the_steps_and_runs_of_the_plan(plan, monkeypatch):
     assert {*found.steps, *runs, ("all",)} == planned
 
 
+def test_long_texts_ask_for_more_memory_and_their_ngrams_for_more_still(plan):
+    found = re.findall(
+        r"^rule train:\n(?:    .*\n)*?    wildcards: dataset=(\w+), model=(\S+), seed=0\n.*\n?.*mem_mb=(\d+)",
+        plan[0],
+        flags=re.M,
+    )
+    memory = {(dataset, model): int(mb) for dataset, model, mb in found}
+    assert len(memory) == 168
+    # An archive of 384 MB, of texts three times that size, which are there twice.
+    assert memory["sogou_news", "conv-small"] == 6_000 + 2 * 1_152
+    assert memory["sogou_news", "ngrams"] == 6_000 + 2 * 3 * 1_152
+    assert memory["ag_news", "conv-small-th"] > memory["ag_news", "conv-small"]
+
+
 @pytest.mark.parametrize("module", ["download", "clean", "encode", "train", "evaluate", "table", "report"])
 def test_a_job_depends_on_the_code_that_it_runs(plan, module):
     found = re.search(rf"^rule {module}:\n    input: (.*)", plan[0], flags=re.M)[1].split(", ")
@@ -312,6 +326,19 @@ def test_only_what_depends_on_a_change_runs_again(finished):
     assert after("config.yaml", {"datasets": ["toys"]}) == tables
     digests = {"catalog": {"datasets": {"toys": {"csv_md5": {"train": "0" * 32, "test": "0" * 32}}}}}
     assert after("datasets.yaml", digests) == {"clean": 1, "encode": 1, "train": 1, "evaluate": 1, **tables}
+
+
+def test_what_this_machine_has_is_no_limit_for_another_profile(tmp_path):
+    tiny.project(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/config.yaml").write_text("cores: 3\n")
+    command = ("snakemake", "--force", "data/raw/toys.tgz")
+    text = tiny.run(tmp_path, *command)
+    assert "Provided cores: 1 " in text
+    assert "Provided resources: gpu" in text
+    text = tiny.run(tmp_path, *command, "--profile", "other")
+    assert "Provided cores: 3\n" in text
+    assert "Provided resources" not in text
 
 
 def test_a_mirror_of_the_same_archive_makes_nothing_run_again(tmp_path):

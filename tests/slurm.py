@@ -1,0 +1,165 @@
+"""A real Slurm on this machine for as long as a block: munge, controller and one node, in a folder of their own.
+
+Where Slurm is not installed, Debian's packages are fetched and unpacked into that folder; nothing is installed, no
+service of the machine is touched, and root is not needed.
+"""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+PACKAGES = ("munge", "slurm-client", "slurmctld", "slurmd")
+CPUS, MEMORY_MB, GPUS = 16, 64_000, ("/dev/null", "/dev/zero")
+"""What the node claims to have, whatever the machine has."""
+USER = pwd.getpwuid(os.getuid()).pw_name
+
+CONFIG = """\
+ClusterName=crepe
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller_port}
+SlurmdPort={node_port}
+SlurmUser={user}
+SlurmdUser={user}
+AuthInfo=socket={folder}/munge.socket
+PluginDir={plugins}
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+# The node is believed: it need not have what it claims.
+SlurmdParameters=config_overrides
+ReturnToService=2
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
+"""
+
+
+class MissingError(Exception):
+    """There is no Slurm here and none to be had; says why."""
+
+
+@contextmanager
+def cluster() -> Iterator[dict[str, str]]:
+    """The environment in which Slurm's commands find the cluster. Raises MissingError where there can be none."""
+    with ExitStack() as stack:
+        # A short path: munge's socket must not have more than 107 bytes.
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slurm-")))
+        installed = Path("/usr/sbin/slurmctld").exists() and Path("/usr/sbin/munged").exists()
+        root = Path("/") if installed else unpacked(folder)
+        (plugins,) = [path.parent for path in root.glob("usr/lib/*/slurm-wlm/auth_munge.so")]
+        folders = [folder / "bin", root / "usr/bin", root / "usr/sbin"]
+        environment = {
+            "PATH": os.pathsep.join([*map(str, folders), os.environ["PATH"]]),
+            "LD_LIBRARY_PATH": f"{plugins}:{plugins.parent}",
+            "SLURM_CONF": str(folder / "slurm.conf"),
+        }
+        configure(folder, root, plugins)
+        for command in (
+            ("munged", "--foreground", "--force", *munge_files(folder)),
+            ("slurmctld", "-D", "-i"),
+            ("slurmd", "-D", "-d", shutil.which("slurmstepd", path=environment["PATH"])),
+        ):
+            stack.enter_context(daemon(folder / f"{command[0]}.log", environment, *command))
+            if command[0] == "munged":
+                wait(lambda: (folder / "munge.socket").exists(), "munge's socket")
+        wait(lambda: ask(environment, "sinfo", "--noheader", "--format=%T").strip() == "idle", "an idle node")
+        try:
+            yield environment
+        finally:
+            ask(environment, "scancel", "--user", USER)
+            wait(lambda: not ask(environment, "squeue", "--noheader"), "the end of all jobs")
+
+
+def unpacked(folder: Path) -> Path:
+    """Fetch the packages and what they need, and unpack them."""
+    if not shutil.which("apt-get"):
+        raise MissingError("Slurm is not installed, and there is no apt-get to fetch Debian's packages with")
+    cache, lists, root = folder / "cache", folder / "lists", folder / "root"
+    for path in (cache / "archives/partial", lists / "partial"):
+        path.mkdir(parents=True)
+    options = ["-qq", "-o", f"Dir::Cache={cache}", "-o", f"Dir::State::lists={lists}", "-o", "Debug::NoLocking=1"]
+    options += ["-o", f"APT::Sandbox::User={USER}", "-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=20"]
+    install = ("install", "--yes", "--download-only", "--no-install-recommends", *PACKAGES)
+    for words in (("update",), install):
+        done = subprocess.run(["apt-get", *options, *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise MissingError(f"Slurm is not installed, and Debian's packages are not to be had: {done.stderr}")
+    for package in (cache / "archives").glob("*.deb"):
+        subprocess.run(["dpkg", "-x", package, root], check=True)
+    # The names that an installation gives them. Slurm's daemons go by the name that they are called by.
+    for path in root.glob("usr/sbin/*-wlm"):
+        path.with_name(path.name.removesuffix("-wlm")).symlink_to(path.name)
+    return root
+
+
+def configure(folder: Path, root: Path, plugins: Path) -> None:
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+    with socket.socket() as first, socket.socket() as second:
+        for free in (first, second):
+            free.bind(("127.0.0.1", 0))
+        ports = {"controller_port": first.getsockname()[1], "node_port": second.getsockname()[1]}
+    host = socket.gethostname().partition(".")[0]
+    claims = {"cpus": CPUS, "memory": MEMORY_MB, "gpus": len(GPUS)}
+    text = CONFIG.format(folder=folder, plugins=plugins, user=USER, host=host, **ports, **claims)
+    (folder / "slurm.conf").write_text(text)
+    (folder / "gres.conf").write_text("".join(f"Name=gpu File={file}\n" for file in GPUS))
+    (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
+    # Snakemake's plugin takes SLURM_CONF from the environment of what a job starts.
+    srun = folder / "bin/srun"
+    srun.parent.mkdir()
+    srun.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {root}/usr/bin/srun "$@"\n')
+    srun.chmod(0o755)
+    key = folder / "munge.key"
+    key.write_bytes(os.urandom(128))
+    key.chmod(0o600)
+
+
+def munge_files(folder: Path) -> list[str]:
+    names = {"key": "key-file", "pid": "pid-file", "seed": "seed-file", "socket": "socket", "log": "log-file"}
+    return [f"--{option}={folder}/munge.{name}" for name, option in names.items()]
+
+
+@contextmanager
+def daemon(log: Path, environment: dict[str, str], name: str, *options: str) -> Iterator[None]:
+    """Run it in the foreground for as long as the block."""
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [shutil.which(name, path=environment["PATH"]), *options],
+            env=os.environ | environment,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def ask(environment: dict[str, str], *command: str) -> str:
+    """What one of Slurm's commands prints; nothing where it fails."""
+    return subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=60
+    ).stdout
+
+
+def wait(condition: Callable[[], object], what: str, seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {seconds} s for {what}")
+        time.sleep(0.1)

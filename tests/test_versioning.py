@@ -1,0 +1,181 @@
+"""DVC's remotes, real ones: a folder, and a server that speaks S3. docs/versioning.md does what it says."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import boto3
+import pytest
+import yaml
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+from tests import tiny
+
+PAGE = (Path(__file__).parent.parent / "docs/versioning.md").read_text()
+BLOCKS = [
+    "\n".join(block) for block in (re.findall(r"    (.*)", part) for part in re.split(r"\n(?! {4})", PAGE)) if block
+]
+RUN = "results/paper/runs/ag_news/bow/0"
+BUCKET = "my-bucket"
+
+
+class Server:
+    """A server of S3 that can stop answering uploads, for as long as the block."""
+
+    def __init__(self):
+        self.application = DomainDispatcherApplication(create_backend_app)
+        self.server = make_server("127.0.0.1", 0, self, threaded=True)
+        self.url = f"http://127.0.0.1:{self.server.port}"
+        self.stored, self.most, self.lock = [], None, threading.Lock()
+        self.stuck, self.closing = threading.Event(), threading.Event()
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.closing.set()
+        self.server.shutdown()
+
+    def __call__(self, environ, start_response):
+        if environ["REQUEST_METHOD"] == "PUT" and "/files/" in environ["PATH_INFO"]:
+            with self.lock:
+                full = self.most is not None and len(self.stored) >= self.most
+                if not full:
+                    self.stored.append(environ["PATH_INFO"])
+            if full:
+                self.stuck.set()
+                self.closing.wait()
+        return self.application(environ, start_response)
+
+
+@pytest.fixture(scope="module")
+def s3():
+    """The server, with a bucket; what speaks S3 in this process and its children finds it."""
+    with Server() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ENDPOINT_URL": server.url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory):
+    """A repository in which `dvc repro` has run a tiny study that goes by the name of the paper's."""
+    folder = tiny.project(tmp_path_factory.mktemp("versions") / "crepe", ("ag_news",), ("bow",))
+    tiny.update(folder / "config/config.yaml", {"name": "paper"})
+    tiny.run(folder, "git", "init", "--quiet")
+    tiny.run(folder, "dvc", "repro")
+    commit(folder)
+    return folder
+
+
+def commit(folder):
+    tiny.run(folder, "git", "add", "--all")
+    tiny.run(folder, "git", "commit", "--quiet", "--message", "state")
+
+
+def copy(origin, name, url):
+    """A clone with a remote; `url` may be relative to it."""
+    folder = origin.parent / name
+    tiny.run(origin.parent, "git", "clone", "--quiet", str(origin), name)
+    tiny.run(folder, "dvc", "remote", "add", "--default", "store", url)
+    tiny.run(folder, "dvc", "remote", "modify", "store", "verify", "true")
+    return folder
+
+
+def weights(folder):
+    """Where the weights are in a remote, below its root."""
+    lock = yaml.safe_load((folder / "dvc.lock").read_text())
+    outs = {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+    md5 = outs[f"{RUN}/model.safetensors"]
+    return f"files/md5/{md5[:2]}/{md5[2:]}"
+
+
+def garble(content):
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+# --- Through S3
+
+
+def test_an_interrupted_push_goes_on_and_a_clone_pulls_all_of_it(origin, s3):
+    tiny.run(origin, "dvc", "remote", "add", "--default", "store", f"s3://{BUCKET}/crepe")
+    s3.most = 3
+    tools = {"PATH": f"{Path(tiny.sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    push = subprocess.Popen(["dvc", "push"], cwd=origin, env=os.environ | tools, stdout=subprocess.DEVNULL)
+    try:
+        assert s3.stuck.wait(300)
+    finally:
+        push.send_signal(signal.SIGKILL)
+        push.wait()
+    before, s3.most = set(s3.stored), None
+    assert len(before) == 3
+    s3.stored.clear()
+    tiny.run(origin, "dvc", "push")
+    assert s3.stored
+    assert not before & set(s3.stored)
+    assert "Everything is up to date" in tiny.run(origin, "dvc", "push")
+    folder = copy(origin, "pulled", f"s3://{BUCKET}/crepe")
+    tiny.run(folder, "dvc", "pull")
+    assert "up to date" in tiny.run(folder, "dvc", "status")
+    assert tiny.planned(folder) == {}
+    assert tiny.sha256(folder / RUN / "model.safetensors") == tiny.sha256(origin / RUN / "model.safetensors")
+
+
+def test_a_garbled_object_is_noticed_and_a_mended_one_is_pulled(origin, s3):
+    client, key = boto3.client("s3"), f"crepe/{weights(origin)}"
+    good = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    client.put_object(Bucket=BUCKET, Key=key, Body=garble(good))
+    folder = copy(origin, "garbled", f"s3://{BUCKET}/crepe")
+    path = folder / RUN / "model.safetensors"
+    text = tiny.run(folder, "dvc", "pull", str(path), status=1)
+    assert (
+        f"failed to pull data from the cloud - Checkout failed for following targets:\n{RUN}/model.safetensors" in text
+    )
+    assert not path.exists()
+    client.put_object(Bucket=BUCKET, Key=key, Body=good)
+    tiny.run(folder, "dvc", "pull", str(path))
+    assert path.read_bytes() == good
+
+
+# --- Through a folder, as the page says
+
+
+def test_the_page_does_what_it_says(origin, s3):
+    before, after = [], []
+    for block in BLOCKS:
+        (after if after or block.startswith("dvc repro") else before).append(block)
+    tiny.run(origin, "dvc", "remote", "remove", "store")
+    shell = ("bash", "-e", "-c")
+    tiny.run(origin, *shell, "\n".join(before))
+    # The change between two tables.
+    tiny.update(origin / "config/config.yaml", {"training": {"counts": {"epochs": 1}}})
+    text = tiny.run(origin, *shell, "\n".join(after))
+    assert re.search(rf"^{RUN}/metrics.json +error_pct ", text, flags=re.M)
+    assert re.search(r"^\+.*toys|^\+\|", text, flags=re.M)
+
+
+def test_a_garbled_object_in_a_folder_is_noticed(origin):
+    store = origin.parent / "other-store"
+    tiny.run(origin, "dvc", "remote", "add", "other", str(store))
+    tiny.run(origin, "dvc", "push", "--remote", "other")
+    object_ = store / weights(origin)
+    object_.chmod(0o644)
+    object_.write_bytes(garble(object_.read_bytes()))
+    folder = copy(origin, "from-folder", str(store))
+    path = folder / RUN / "model.safetensors"
+    text = tiny.run(folder, "dvc", "pull", str(path), status=1)
+    assert f"Checkout failed for following targets:\n{RUN}/model.safetensors" in text
+    assert not path.exists()
+    shutil.rmtree(folder)
