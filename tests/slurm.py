@@ -16,6 +16,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 PACKAGES = ("munge", "slurm-client", "slurmctld", "slurmd")
+DAEMONS = ("munged", "slurmctld", "slurmd")
+PLUGINS = "usr/lib/*/slurm-wlm/auth_munge.so"
+"""Where Debian has them."""
 CPUS, MEMORY_MB, GPUS = 16, 64_000, ("/dev/null", "/dev/zero")
 """What the node claims to have, whatever the machine has."""
 USER = pwd.getpwuid(os.getuid()).pw_name
@@ -41,6 +44,8 @@ SelectTypeParameters=CR_Core_Memory
 # The node is believed: it need not have what it claims.
 SlurmdParameters=config_overrides
 ReturnToService=2
+# Seconds that a job is remembered after its end.
+MinJobAge=3600
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
@@ -57,9 +62,9 @@ def cluster() -> Iterator[dict[str, str]]:
     with ExitStack() as stack:
         # A short path: munge's socket must not have more than 107 bytes.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slurm-")))
-        installed = Path("/usr/sbin/slurmctld").exists() and Path("/usr/sbin/munged").exists()
-        root = Path("/") if installed else unpacked(folder)
-        (plugins,) = [path.parent for path in root.glob("usr/lib/*/slurm-wlm/auth_munge.so")]
+        installed = all(Path("/usr/sbin", name).exists() for name in (*DAEMONS, "slurmstepd"))
+        root = Path("/") if installed and [*Path("/").glob(PLUGINS)] else unpacked(folder)
+        (plugins,) = [path.parent for path in root.glob(PLUGINS)]
         folders = [folder / "bin", root / "usr/bin", root / "usr/sbin"]
         environment = {
             "PATH": os.pathsep.join([*map(str, folders), os.environ["PATH"]]),
@@ -67,14 +72,15 @@ def cluster() -> Iterator[dict[str, str]]:
             "SLURM_CONF": str(folder / "slurm.conf"),
         }
         configure(folder, root, plugins)
-        for command in (
-            ("munged", "--foreground", "--force", *munge_files(folder)),
-            ("slurmctld", "-D", "-i"),
-            ("slurmd", "-D", "-d", shutil.which("slurmstepd", path=environment["PATH"])),
-        ):
-            stack.enter_context(daemon(folder / f"{command[0]}.log", environment, *command))
-            if command[0] == "munged":
-                wait(lambda: (folder / "munge.socket").exists(), "munge's socket")
+        options = (
+            ("--foreground", "--force", *munge_files(folder)),
+            ("-D", "-i"),
+            ("-D", "-d", shutil.which("slurmstepd", path=environment["PATH"])),
+        )
+        for name, words in zip(DAEMONS, options, strict=True):
+            stack.enter_context(daemon(folder / f"{name}.log", environment, name, *words))
+            if name == "munged":
+                wait((folder / "munge.socket").exists, "munge's socket")
         wait(lambda: ask(environment, "sinfo", "--noheader", "--format=%T").strip() == "idle", "an idle node")
         try:
             yield environment
@@ -117,7 +123,6 @@ def configure(folder: Path, root: Path, plugins: Path) -> None:
     text = CONFIG.format(folder=folder, plugins=plugins, user=USER, host=host, **ports, **claims)
     (folder / "slurm.conf").write_text(text)
     (folder / "gres.conf").write_text("".join(f"Name=gpu File={file}\n" for file in GPUS))
-    (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
     # Snakemake's plugin takes SLURM_CONF from the environment of what a job starts.
     srun = folder / "bin/srun"
     srun.parent.mkdir()
@@ -147,13 +152,13 @@ def daemon(log: Path, environment: dict[str, str], name: str, *options: str) -> 
             yield
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(300)
 
 
 def ask(environment: dict[str, str], *command: str) -> str:
     """What one of Slurm's commands prints; nothing where it fails."""
     return subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=60
+        command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=300
     ).stdout
 
 
