@@ -106,7 +106,8 @@ def load(path: Path | str, device: str = "auto") -> Classifier:
     """
     be_exact()
     place = choose_device(device)
-    return Classifier(saved.load(path, place), place, PRECISIONS[choose_precision(place)])
+    model = saved.load(path, place)
+    return Classifier(model, place, PRECISIONS[choose_precision(place, network=model.network)])
 
 
 def _fields(text: Text, number: int) -> list[str]:

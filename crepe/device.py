@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from platformdirs import user_state_path
+from torch import nn
 
 from crepe.errors import CrepeError
 from crepe.locks import first_free
@@ -99,13 +100,15 @@ def enough_memory(
         raise CrepeError(f"out of memory: {remedy} ({text.splitlines()[0] if text else 'MemoryError'})") from error
 
 
-def choose_precision(device: torch.device, name: str = "auto") -> str:
-    """`auto` is bfloat16 where the device multiplies it natively, else float32.
+def choose_precision(device: torch.device, name: str = "auto", network: nn.Module | None = None) -> str:
+    """`auto` is bfloat16 where the device multiplies it natively and the network multiplies matrices, else float32.
 
     Raises:
         CrepeError: no such precision.
     """
     if name == "auto":
+        if not getattr(network, "MULTIPLIES", True):
+            return "float32"
         if device.type == "cuda":
             return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
         native = device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

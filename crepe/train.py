@@ -106,13 +106,13 @@ def train(
     be_exact()
     keep_memory()
     place = choose_device(device)
-    precision = choose_precision(place, precision)
     if not 0 <= seed <= LARGEST_SEED:
         raise CrepeError(f"--seed {seed}: is not among 0 to {LARGEST_SEED}")
     if steps is not None and steps < 1:
         raise CrepeError(f"--steps {steps}: must be 1 or more")
     start = prepare(config, dataset, model, seed, folder, place, vectors)
     manifest, recipe = start.manifest, start.recipe
+    precision = choose_precision(place, precision, start.model.network)
     run = Run(
         title=f"{model} on {dataset}",
         network=start.model.network,

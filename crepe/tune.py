@@ -106,9 +106,9 @@ def tune(
     be_exact()
     keep_memory()
     place = choose_device(device)
-    precision = choose_precision(place, "auto")
     start = prepare(config, dataset, model, seed, folder, place)
     recipe, manifest = start.recipe, start.manifest
+    precision = choose_precision(place, network=start.model.network)
     recipes = [Training.parse(recipe.as_dict() | trial, "--try") for trial in trials]
     whole = training(folder, manifest, place)
     order = np.random.Generator(np.random.Philox(key=[seed, 0])).permutation(len(whole))

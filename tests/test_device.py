@@ -8,6 +8,7 @@ import torch
 
 from crepe.device import choose_device, choose_precision, describe, enough_memory, own_device, own_gpu, send
 from crepe.errors import CrepeError
+from crepe.models.linear import Linear
 
 
 def test_auto_is_a_device_of_this_machine() -> None:
@@ -31,6 +32,8 @@ def test_precision() -> None:
     cpu = torch.device("cpu")
     assert choose_precision(cpu, "float32") == "float32"
     assert choose_precision(cpu) in ("float32", "bfloat16")
+    assert choose_precision(cpu, network=Linear(5, 2)) == "float32"
+    assert choose_precision(cpu, "bfloat16", Linear(5, 2)) == "bfloat16"
     with pytest.raises(CrepeError, match=r"--precision float8: unknown; known: auto, float32"):
         choose_precision(cpu, "float8")
 

@@ -27,6 +27,9 @@ class Linear(nn.Module):
         idf: float [symbols], the inverse document frequency of each symbol; None for plain counts.
     """
 
+    MULTIPLIES = False
+    """Rows of a table are added up, in which bfloat16 saves no time and loses what many small steps have learnt."""
+
     idf: Tensor | None
 
     def __init__(self, symbols: int, classes: int, idf: Tensor | None = None) -> None:
