@@ -3,9 +3,9 @@
 import base64
 import io
 import json
-import tarfile
 from pathlib import Path
 
+from crepe.archive import pack
 from crepe.config import Dataset
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -31,12 +31,7 @@ def _quoted(field):
 def archive(path, train, test=None, **others):
     """Write an archive of two CSV files; `others` are further files. `test` is like `train` if not given."""
     files = {"train.csv": train, "test.csv": train if test is None else test, **others}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w:gz", compresslevel=1) as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(f"made_up_csv/{name}")
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
+    pack(path, "made_up_csv", {name: io.BytesIO(content) for name, content in files.items()})
     return path
 
 
