@@ -295,7 +295,6 @@ def test_a_terminal_shows_the_grid_filling(tmp_path):
     command = ["snakemake", "--cores", "8", "--resources", "gpu=1", "all"]
     with Terminal(command, 100, 60, cwd=project, **tiny.environment(project), LANG="C") as terminal:
         terminal.until("Study tiny: 0 of 2 runs done")
-        terminal.until("encode    0 of 2, running: words toys")
         terminal.until("1 running, 1 waiting")
         assert terminal.end(600) == 1
     assert terminal.text.isascii()
