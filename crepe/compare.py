@@ -15,11 +15,10 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from crepe import predictions
 from crepe.errors import CrepeError
-from crepe.files import check, read_json
+from crepe.results import read_metrics, read_record
 
 EXACT = 25
 """Rows, of those that one run alone gets right, below which the test is the exact one."""
@@ -127,17 +126,7 @@ def interval(only_a: int, only_b: int, rows: int) -> tuple[float, float]:
 
 def _rows(run: Path) -> tuple[dict[str, Any], np.ndarray]:
     """What must agree, by name, and bool [rows]: whether each row is right."""
-    record, again = read_json(run / "run.json", "run `crepe train` again"), f"run `crepe evaluate {run}` again"
-    metrics, path = read_json(run / "metrics.json", again), run / "predictions.parquet"
-    check(path, metrics.get("sha256", {}).get(path.name), "metrics.json", again)
-    try:
-        table = pq.read_table(path, columns=["label", "predicted"])
-        rows = {"test rows": record["data"]["clean"]["test"], "classes": record["classes"]}
-    except (OSError, pa.ArrowException) as error:
-        raise CrepeError(f"{path}: cannot be read ({error}); {again}") from error
-    except (KeyError, TypeError) as error:
-        raise CrepeError(f"{run}/run.json: is no record of a training ({error!r}); train the model again") from error
-    labels, predicted = (table[name].to_numpy() for name in ("label", "predicted"))
-    if len(labels) == 0 or len(labels) != record.get("rows", {}).get("test"):
-        raise CrepeError(f"{path}: has {len(labels)} rows, not those of run.json; {again}")
-    return rows | {"labels": labels}, labels == predicted
+    record = read_record(run)
+    found = predictions.read(run, record, read_metrics(run, record))
+    must_agree = {"test rows": record["data"]["clean"]["test"], "classes": record["classes"], "labels": found["label"]}
+    return must_agree, found["label"] == found["predicted"]

@@ -74,7 +74,7 @@ def own_gpu(gpus: Sequence[str]) -> Iterator[int]:
     except OSError as error:
         raise CrepeError(f"{folder}: cannot be made: {error.strerror or error}; name a --device, as cuda:0") from error
     busy = "each GPU here is held by another command; waiting for one (--device cuda:0, say, shares that one)"
-    with first_free([folder / f"{gpu}.lock" for gpu in gpus], busy) as (number, _):
+    with first_free([folder / f"{gpu}.lock" for gpu in gpus], busy) as number:
         yield number
 
 

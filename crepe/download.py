@@ -28,7 +28,7 @@ from urllib3.util.retry import Retry
 from crepe import __version__, archive, config, thesaurus, web, word2vec
 from crepe.config import Dataset, Source, Thesaurus, Vectors
 from crepe.errors import CrepeError
-from crepe.files import alone, digest, replacing, settle
+from crepe.files import alone, digest, replacing, settle, writing
 from crepe.progress import meter, quantity
 
 CONNECT_SECONDS = 10.0
@@ -205,7 +205,7 @@ def _from_network(key: str, source: Source, path: Path, file: _File) -> None:
             # What was pieced together may be wrong where the whole in one answer is right.
             if again or not pieced:
                 raise
-    with _writing(path):
+    with writing(path):
         settle(part, path)
 
 
@@ -265,7 +265,7 @@ def _attempt(title: str, source: Source, part: Path, clock: _Clock) -> bool:
     with web.Session(clock.until) as session:
         with _asking():
             answer = web.get(session, source.url, headers, (CONNECT_SECONDS, STALL_SECONDS))
-        with answer, _writing(part):
+        with answer, writing(part):
             start, total = _extent(answer, part)
             if total is not None and source.bytes not in (None, total):
                 encoding = answer.headers.get("Content-Encoding")
@@ -357,14 +357,6 @@ def _asking() -> Iterator[None]:
     # ValueError: an address that cannot be parsed; OSError: certificates that the environment names, and cannot be read
     except (requests.RequestException, ValueError, OSError) as error:
         raise _SourceError(_text(error)) from error
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CrepeError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _wait(state: RetryCallState) -> float:

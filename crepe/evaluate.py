@@ -10,13 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from crepe import saved, scores, shards
+from crepe import predictions, saved, scores, shards
 from crepe.batches import Split
 from crepe.device import PRECISIONS, be_exact, choose_device, enough_memory, keep_memory, own_device
 from crepe.errors import CrepeError
 from crepe.files import alone, check, digest, read_json, replacing, write_json
-
-PREDICTIONS = "predictions.parquet"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,16 +59,16 @@ def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
     test = Split(shards.read(folder, "test"), place)
     model = saved.load(run, place)
     check(run / saved.FILE, weights, "run.json", again)
-    predictions = scores.predict(model.network, test, dtype)
-    predicted = predictions.classes
+    found = scores.predict(model.network, test, dtype)
+    predicted = found.classes
     errors, rows = int((predicted != test.labels).sum()), len(test)
     low, high = scores.wilson(errors, rows)
     table = pa.table(
         {
             "label": pa.array(test.labels, pa.int32()),
             "predicted": pa.array(predicted, pa.int32()),
-            "probability": pa.array(predictions.probabilities[np.arange(rows), predicted], pa.float32()),
-            "loss": pa.array(predictions.losses, pa.float32()),
+            "probability": pa.array(found.probabilities[np.arange(rows), predicted], pa.float32()),
+            "loss": pa.array(found.losses, pa.float32()),
         }
     )
     metrics = {
@@ -79,13 +77,13 @@ def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
         "error_pct": round(100 * errors / rows, 4),
         "ci_low": round(low, 4),
         "ci_high": round(high, 4),
-        "loss": round(float(predictions.losses.mean()), 6),
+        "loss": round(float(found.losses.mean()), 6),
         "confusion": scores.confusion(test.labels, predicted, len(model.classes)).tolist(),
     }
     with alone(run):
         # Taken away first and written last, so that figures never stand beside the predictions of another model.
         (run / "metrics.json").unlink(missing_ok=True)
-        with replacing(run / PREDICTIONS) as temporary:
+        with replacing(run / predictions.FILE) as temporary:
             pq.write_table(table, temporary, compression="zstd")
-        metrics["sha256"] = {saved.FILE: weights, PREDICTIONS: digest(run / PREDICTIONS)}
+        metrics["sha256"] = {saved.FILE: weights, predictions.FILE: digest(run / predictions.FILE)}
         write_json(run / "metrics.json", metrics)

@@ -46,19 +46,16 @@ def replacing(path: Path | str) -> Iterator[Path]:
         CrepeError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
-    temporary = None
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(descriptor)
         temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o666 & ~_UMASK)
-        settle(temporary, path)
-    except OSError as error:
-        raise CrepeError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_UMASK)
+            settle(temporary, path)
+        finally:
             temporary.unlink(missing_ok=True)
 
 
@@ -88,14 +85,14 @@ def alone(folder: Path | str, name: str = "") -> Iterator[None]:
     """
     folder = Path(folder)
     file, lock = folder / name, folder / (f".{name}.lock" if name else ".lock")
-    with _writing(file):
+    with writing(file):
         folder.mkdir(parents=True, exist_ok=True)
     with first_free([lock], f"{file}: another process writes it (see {lock}); waiting for that"):
         try:
             # Who waits may want to know; on a full disk there is no room even for that.
             with suppress(OSError):
                 lock.write_text(f"process {os.getpid()} on {platform.node()}\n")
-            with _writing(file):
+            with writing(file):
                 clear(folder, name)
             yield
         finally:
@@ -113,7 +110,8 @@ def clear(folder: Path, name: str = "") -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Errors of the operating system in the block are faults of writing `path`, and become a CrepeError."""
     try:
         yield
     except OSError as error:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from crepe.errors import CrepeError
+from crepe.parent import alive
 
 FILE = "progress.json"
 _TEMPORARY = f".{FILE}.part"
@@ -46,15 +47,7 @@ class Heartbeat:
         """Whether it goes on, so far as can be told from here: a process of another machine cannot be looked for."""
         if self.fault:
             return False
-        if self.host != socket.gethostname():
-            return True
-        try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # Another user's.
-            return True
-        return True
+        return self.host != socket.gethostname() or alive(self.process)
 
 
 class Writer:

@@ -15,7 +15,7 @@ WAIT_SECONDS = 0.5
 
 
 @contextmanager
-def first_free(paths: Sequence[Path], busy: str) -> Iterator[tuple[int, bool]]:
+def first_free(paths: Sequence[Path], busy: str) -> Iterator[int]:
     """Hold the first of `paths` that no other process holds; waits until there is one.
 
     Args:
@@ -23,7 +23,7 @@ def first_free(paths: Sequence[Path], busy: str) -> Iterator[tuple[int, bool]]:
         busy: said once when all are held by others.
 
     Yields:
-        The number of the file, from 0, and whether it had to be waited for.
+        The number of the file, from 0.
 
     Raises:
         CrepeError: a file cannot be made or locked.
@@ -36,7 +36,7 @@ def first_free(paths: Sequence[Path], busy: str) -> Iterator[tuple[int, bool]]:
         waited = True
         time.sleep(WAIT_SECONDS)
     try:
-        yield number, waited
+        yield number
     finally:
         locks[number].release()
 

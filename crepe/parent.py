@@ -15,18 +15,19 @@ SECONDS = 1.0
 def watch() -> None:
     """Send this process a SIGTERM when that of `VARIABLE` is gone; do nothing where there is none from the start."""
     number = int(os.environ.get(VARIABLE, 0))
-    if number and _alive(number):
+    if number and alive(number):
         threading.Thread(target=_wait, args=(number,), daemon=True).start()
 
 
 def _wait(number: int) -> None:
-    while _alive(number):
+    while alive(number):
         time.sleep(SECONDS)
     print("Snakemake is gone without a word: this ends, too; start it again to go on", file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _alive(number: int) -> bool:
+def alive(number: int) -> bool:
+    """Whether there is a process of that number on this machine."""
     try:
         os.kill(number, 0)
     except ProcessLookupError:

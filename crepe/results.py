@@ -42,7 +42,7 @@ _RECORD = {
     "minibatches": int,
     "complete": bool,
     "code": {"commit": str | None, "dirty": bool | None, "digest": str},
-    "data": {"archive": str, "manifest": str},
+    "data": {"archive": str, "clean": dict, "manifest": str},
     "device": str,
     "device_name": str,
     "precision": str,
@@ -262,7 +262,7 @@ def read_record(folder: Path, again: str = "crepe train") -> dict[str, Any]:
         CrepeError: it is missing, damaged, or is not what `again`, a command, writes.
     """
     path, remedy = folder / "run.json", f"delete it and run `{again}`"
-    record = read_json(path, remedy)
+    record = _read_json(path, again)
     fault = _fault(record, _RECORD, "")
     if fault:
         raise CrepeError(f"{path}: {fault}; {remedy}")
@@ -277,11 +277,17 @@ def read_metrics(folder: Path, record: dict[str, Any], again: str = "crepe evalu
             writes.
     """
     path, remedy = folder / "metrics.json", f"delete it and run `{again}`"
-    metrics = read_json(path, remedy)
+    metrics = _read_json(path, again)
     fault = _fault(metrics, _METRICS, "") or _contradiction(metrics, record)
     if fault:
         raise CrepeError(f"{path}: {fault}; {remedy}")
     return metrics
+
+
+def _read_json(path: Path, again: str) -> dict[str, Any]:
+    if not path.exists():
+        raise CrepeError(f"{path}: is missing; run `{again}`")
+    return read_json(path, f"delete it and run `{again}`")
 
 
 def _fault(value: Any, shape: Any, key: str) -> str:

@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crepe import __version__, checkpoints, heartbeat, kernels, provenance, saved, shards
+from crepe import __version__, checkpoints, heartbeat, kernels, predictions, provenance, saved, shards
 from crepe.augment import training
 from crepe.batches import Split
 from crepe.config import LARGEST_SEED, Config, load
@@ -25,7 +25,7 @@ from crepe.files import alone, digest, write_json, write_text
 from crepe.fit import HISTORY, Run, fit
 from crepe.prepare import prepare
 
-RESULTS = ("run.json", "metrics.json", "predictions.parquet", "history.csv", saved.FILE)
+RESULTS = ("run.json", "metrics.json", predictions.FILE, "history.csv", saved.FILE)
 """What a run's folder holds in the end, with what `crepe evaluate` adds."""
 
 
