@@ -29,7 +29,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.text import Text as Styled
 
-from crepe import tables
+from crepe import streams
 from crepe.classifier import Classifier, load
 from crepe.errors import CrepeError
 from crepe.explain import Piece, strong
@@ -70,7 +70,7 @@ def main(options: argparse.Namespace) -> None:
     source: Iterable[pa.RecordBatch]
     schema, fields = pa.schema({"text": pa.string()}), ["text"]
     if options.input:
-        source = table = tables.Table(options.input)
+        source = table = streams.Table(options.input)
         schema, fields = table.schema, _fields(table, options.fields)
     else:
         lines = [options.texts] if options.texts else _lines(sys.stdin.buffer)
@@ -113,7 +113,7 @@ def _decoded(lines: Sequence[bytes], number: int) -> list[str]:
     return texts
 
 
-def _fields(table: tables.Table, asked: str | None) -> list[str]:
+def _fields(table: streams.Table, asked: str | None) -> list[str]:
     """Names of the columns that make a text."""
     names = table.schema.names
     numbered = sorted((name for name in names if re.fullmatch("field_[0-9]", name)), key=str)
@@ -151,7 +151,7 @@ def _write(
     if twice:
         raise CrepeError(f"{output}: would have two columns named {twice[0]!r}; rename that of the input")
     whole = pa.schema([*schema, *(pa.field(*column) for column in added)])
-    with tables.writing(output, whole) as file, meter("predict", None, "texts") as done:
+    with streams.writing(output, whole) as file, meter("predict", None, "texts") as done:
         for batch in source:
             answers = classifier.answers(_texts(batch, fields), explained)
             columns = [[answer["class"] for answer in answers], [answer["probability"] for answer in answers]]

@@ -197,9 +197,7 @@ def test_a_tested_run_without_its_record():
     config = small("pets")
     path = write_run(config, "pets", "bow") / "run.json"
     path.unlink()
-    with pytest.raises(
-        CrepeError, match=f"^{re.escape(str(path))}: is missing; run `crepe train pets bow"
-    ):
+    with pytest.raises(CrepeError, match=f"^{re.escape(str(path))}: is missing; run `crepe train pets bow"):
         grids(config)
 
 

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from crepe.errors import CrepeError
-from crepe.tables import ROWS, Table, writing
+from crepe.streams import ROWS, Table, writing
 
 TEXTS = ["plain", 'a "quote", and a comma', "two\nlines", "", "Ünïcödé \u2028", "  blanks  "]
 
