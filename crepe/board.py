@@ -12,7 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from crepe import heartbeat
-from crepe.config import WEIGHTS, Config
+from crepe.catalog import WEIGHTS
+from crepe.config import Config
 from crepe.errors import CrepeError
 from crepe.files import read_json
 

@@ -24,7 +24,7 @@ from polars.io.plugins import register_io_source
 
 from crepe import config
 from crepe.archive import extracted
-from crepe.config import Dataset
+from crepe.catalog import Dataset
 from crepe.errors import CrepeError
 from crepe.files import alone, digest, replacing, write_json
 from crepe.progress import Meter, meter

@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util.retry import Retry
 
 from crepe import __version__, archive, config, thesaurus, web, word2vec
-from crepe.config import Dataset, Source, Thesaurus, Vectors
+from crepe.catalog import Dataset, Source, Thesaurus, Vectors
 from crepe.errors import CrepeError
 from crepe.files import alone, digest, replacing, settle, writing
 from crepe.progress import meter, quantity

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from crepe import config, features, shards
-from crepe.config import Feature
+from crepe.catalog import Feature
 from crepe.errors import CrepeError
 from crepe.features import Coder, Codes
 from crepe.files import alone, check, read_json, replacing

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from crepe import checkpoints, heartbeat
 from crepe.batches import Sampler, Split
-from crepe.config import Training
+from crepe.catalog import Training
 from crepe.errors import CrepeError
 from crepe.optimizer import Descent
 from crepe.progress import meter

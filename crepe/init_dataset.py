@@ -24,7 +24,8 @@ import yaml
 
 from crepe import tabular
 from crepe.archive import pack
-from crepe.config import FOLDER, KEY, load
+from crepe.catalog import KEY
+from crepe.config import FOLDER, load
 from crepe.errors import CrepeError
 from crepe.files import digest, write_text
 from crepe.inspection import FEW, LABEL, Columns, balance, choose, classes, oddities, shared

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from crepe import features, shards, tensors
-from crepe.config import WEIGHTS, Config, Training
+from crepe.catalog import WEIGHTS, Training
+from crepe.config import Config
 from crepe.errors import CrepeError
 from crepe.models import Inputs, build, initialize
 from crepe.saved import Saved

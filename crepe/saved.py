@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from crepe import tensors
-from crepe.config import Feature, Network
+from crepe.catalog import Feature, Network
 from crepe.errors import CrepeError
 from crepe.models import Inputs, build
 

@@ -20,7 +20,8 @@ from rich.table import Table
 
 from crepe import provenance, scores, shards
 from crepe.augment import training
-from crepe.config import LARGEST_SEED, Config, Training, load
+from crepe.catalog import Training
+from crepe.config import LARGEST_SEED, Config, load
 from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision, enough_memory, keep_memory, own_device
 from crepe.errors import CrepeError
 from crepe.files import digest, write_json
@@ -87,7 +88,7 @@ def tune(
         config: the configuration that has both keys.
         dataset: key of the dataset that the shards hold.
         model: key of the model.
-        trials: settings of each, keys of `crepe.config.Training`.
+        trials: settings of each, keys of `crepe.catalog.Training`.
         folder: shards of the model's feature.
         held_out: share of the train rows.
         seed: of the held-out rows and of every trial; not negative.

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from crepe import config, shards, tensors, word2vec
-from crepe.config import Vectors, check_published
+from crepe.catalog import Vectors, check_published
 from crepe.errors import CrepeError
 from crepe.files import alone, digest
 from crepe.shards import Manifest, Ragged

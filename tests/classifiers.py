@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from crepe import saved
+from crepe.catalog import Feature, Network
 from crepe.classifier import Classifier
-from crepe.config import Feature, Network
 from crepe.models import Inputs, build, initialize
 
 CLASSES = ["cats", "dogs & <b>wolves</b>", "birds"]

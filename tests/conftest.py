@@ -12,7 +12,8 @@ import pytest
 from hypothesis import settings
 
 from crepe import shards
-from crepe.config import Config, Dataset, Feature, Network, Source, Training, load
+from crepe.catalog import Dataset, Feature, Network, Source, Training
+from crepe.config import Config, load
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from crepe import alphabet, augment, checkpoints, encode, shards, thesaurus, tokens
 from crepe.augment import Augmented, choose, geometric, training
 from crepe.batches import Sampler, Split
-from crepe.config import Config, Feature
+from crepe.catalog import Feature
+from crepe.config import Config
 from crepe.errors import CrepeError
 from crepe.evaluate import evaluate
 from crepe.files import digest

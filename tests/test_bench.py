@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from crepe import bench
+from crepe.catalog import Network
 from crepe.cli import main
-from crepe.config import Network
 from crepe.models.convnet import ConvNet
 from tests.conftest import Tiny, overlay
 

@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crepe import clean, config
+from crepe.catalog import CsvDigests
 from crepe.cli import main
-from crepe.config import CsvDigests
 from crepe.errors import CrepeError
 from crepe.files import digest, read_json
 from tests.texts import GOLDEN, archive, csv, dataset

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from snakemake.utils import update_config
 
-from crepe import config
+from crepe import catalog, config
 from crepe.config import Config
 from crepe.errors import CrepeError
 from crepe.files import digest
@@ -395,7 +395,7 @@ def compare(schema, type_, where, known):
     if get_origin(type_) is tuple:
         compare(schema["items"], get_args(type_)[0], f"{where}[]", known)
     elif get_origin(type_) is dict:
-        assert resolve(schema["propertyNames"])["pattern"] == f"^{config.KEY.pattern}$", where
+        assert resolve(schema["propertyNames"])["pattern"] == f"^{catalog.KEY.pattern}$", where
         compare(schema["additionalProperties"], get_args(type_)[1], f"{where}.*", known)
     elif expected == "object":
         assert issubclass(type_, Section), where

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from crepe import archive, cli
 from crepe import download as module
-from crepe.config import Dataset, Source, Thesaurus, Vectors
+from crepe.catalog import Dataset, Source, Thesaurus, Vectors
 from crepe.download import download
 from crepe.errors import CrepeError
 from tests import misbehaving as server

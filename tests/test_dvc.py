@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crepe import config
+from crepe import catalog, config
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent
@@ -55,7 +55,7 @@ def test_a_pipeline_has_all_that_its_study_needs(path, monkeypatch):
     for part in (plain, augmented):
         models = [study.catalog.models[model] for model in part["models"]]
         assert {model.feature for model in models} == set(part["features"])
-        started = [model for model in models if model.weights not in config.WEIGHTS]
+        started = [model for model in models if model.weights not in catalog.WEIGHTS]
         assert {model.feature for model in started} == set(part["embedded"])
         assert {model.weights for model in started} <= set(lists["vectors"])
     needed = {study.feature(feature).thesaurus for feature in augmented["features"]}

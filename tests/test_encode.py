@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crepe import alphabet, clean, config, encode, shards, tokens
+from crepe.catalog import Feature
 from crepe.cli import main
-from crepe.config import Feature
 from crepe.errors import CrepeError
 from crepe.files import digest, write_json
 from tests.texts import GOLDEN, archive, csv, dataset, encodings

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crepe import clean, encode, features, ngrams, shards
-from crepe.config import Feature
+from crepe.catalog import Feature
 from crepe.errors import CrepeError
 from crepe.tokens import tokenize
 from tests.test_encode import encoded

@@ -2,7 +2,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from crepe.config import Feature, Model, Network, Source, Vectors
+from crepe.catalog import Feature, Model, Network, Source, Vectors
 from crepe.errors import CrepeError
 from crepe.prepare import prepare
 from crepe.vectors import vectors

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from crepe.archive import pack
-from crepe.config import Dataset
+from crepe.catalog import Dataset
 
 GOLDEN = Path(__file__).parent / "golden"
 

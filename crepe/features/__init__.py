@@ -2,7 +2,7 @@
 
 Such a module has
 
-- `NEEDS`, the keys of `crepe.config.Feature` that an entry of the kind must have;
+- `NEEDS`, the keys of `crepe.catalog.Feature` that an entry of the kind must have;
 - `VOCABULARY`, whether there is one: a line of text for each index from 1 on;
 - `coder(feature, train)`, a `Coder` for `crepe encode`, made after a look at the clean train rows; with what the
   feature's thesaurus makes of them if it has one;

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crepe import alphabet, shards, thesaurus
-from crepe.config import Feature
+from crepe.catalog import Feature
 from crepe.features import Coder, Codes, Reader, Replaceable, Units
 from crepe.files import digest
 

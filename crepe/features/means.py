@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crepe import shards, tokens, word2vec
-from crepe.config import Feature
+from crepe.catalog import Feature
 from crepe.errors import CrepeError
 from crepe.features import WORDS, Coder, Reader, Text
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crepe import ngrams, shards, tokens
-from crepe.config import Feature
+from crepe.catalog import Feature
 from crepe.features import WORDS, Coder, Reader
 
 if TYPE_CHECKING:

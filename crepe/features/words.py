@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crepe import shards, thesaurus, tokens
-from crepe.config import Feature
+from crepe.catalog import Feature
 from crepe.features import WORDS, Coder, Reader, Replaceable
 from crepe.files import digest
 

@@ -35,7 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crepe.batches import Batch
-from crepe.config import Network
+from crepe.catalog import Network
 from crepe.device import send
 from crepe.errors import CrepeError
 from crepe.models import Inputs, embed

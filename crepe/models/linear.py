@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crepe.batches import Batch
-from crepe.config import Network
+from crepe.catalog import Network
 from crepe.models import Inputs
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from crepe.batches import Batch
-from crepe.config import Network
+from crepe.catalog import Network
 from crepe.device import send
 from crepe.errors import CrepeError
 from crepe.models import Inputs, embed

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from crepe import shards
-from crepe.config import Dataset, Feature, Model, load
+from crepe.catalog import Dataset, Feature, Model
+from crepe.config import load
 from crepe.errors import CrepeError
 from crepe.features import means
 from crepe.prepare import prepare

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from crepe.batches import Batch, Split
-from crepe.config import Network
+from crepe.catalog import Network
 from crepe.models.convnet import ConvNet
 from crepe.models.dense import dense
 from crepe.optimizer import Descent

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crepe.batches import Split
-from crepe.config import Network
+from crepe.catalog import Network
 from crepe.models import Inputs, build, initialize
 from crepe.shards import ragged
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crepe.batches import Split
-from crepe.config import Network
+from crepe.catalog import Network
 from crepe.errors import CrepeError
 from crepe.models import Inputs, build, initialize
 from crepe.shards import ragged

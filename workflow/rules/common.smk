@@ -17,6 +17,7 @@ import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+import crepe.catalog
 import crepe.config
 import crepe.parent
 from crepe.errors import CrepeError
@@ -64,12 +65,12 @@ localrules:
 
 
 wildcard_constraints:
-    dataset=crepe.config.KEY.pattern,
-    thesaurus=crepe.config.KEY.pattern,
-    feature=crepe.config.KEY.pattern,
-    model=crepe.config.KEY.pattern,
-    vectors=crepe.config.KEY.pattern,
-    published=crepe.config.KEY.pattern,
+    dataset=crepe.catalog.KEY.pattern,
+    thesaurus=crepe.catalog.KEY.pattern,
+    feature=crepe.catalog.KEY.pattern,
+    model=crepe.catalog.KEY.pattern,
+    vectors=crepe.catalog.KEY.pattern,
+    published=crepe.catalog.KEY.pattern,
     seed=r"\d+",
 
 
@@ -238,7 +239,7 @@ def local_file(wildcards):
 def vectors(wildcards):
     """The vectors that a model starts from, if it does."""
     model, *_ = study.model(wildcards.model)
-    if model.weights in crepe.config.WEIGHTS:
+    if model.weights in crepe.catalog.WEIGHTS:
         return []
     return [f"data/vectors/{model.weights}/{model.feature}/{wildcards.dataset}.safetensors"]
 
