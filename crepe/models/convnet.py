@@ -43,8 +43,11 @@ from crepe.models import Inputs, embed
 GROUP = 16
 """Rows that the first fully connected layer takes as if they were of one length."""
 
-QUANTUM = {"cpu": 1}
-"""Totals of packed columns are multiples of this, 512 where nothing is said: GPU libraries plan each new shape."""
+QUANTUM = {"cpu": 64}
+"""Totals of packed columns are multiples of this, 512 where nothing is said: libraries plan each new shape."""
+
+PLACEWISE = torch.backends.cpu.get_cpu_capability() != "AVX512"
+"""Whether a CPU convolves by a matrix product for each place in the kernel; oneDNN is faster with wide registers."""
 
 
 def build(network: Network, inputs: Inputs) -> "ConvNet":
@@ -133,9 +136,10 @@ class ConvNet(nn.Module):
             columns = (columns - kernel + 1) // pool
             # Even the empty text keeps a column: the constant.
             used = np.clip(-(-used // pool), 1, columns)
-            # Whole windows, so that pooling does not straddle two texts, and room for what the last column looks into.
+            # Whole windows, so that pooling does not straddle two texts, and room for what the last column looks into;
+            # at the end as many more as make the columns that come out whole windows, too.
             widths = (used + -(-(kernel - 1) // pool)) * pool
-            widths[-1] += -widths.sum() % (quantum * pool)
+            widths[-1] += -widths.sum() % (quantum * pool) + (kernel - 1) % pool
             needed = Layout(widths, device)
             if packed is not None:
                 x = convolve(move(packed, needed), weight)
@@ -219,7 +223,31 @@ def lookup(codes: Tensor, weight: Tensor) -> Tensor:
     # Row k * (symbols + 1) + i is what symbol i at position k of the kernel adds; symbol 0 adds nothing.
     table = F.pad(weight.squeeze(2).permute(2, 1, 0), (0, 0, 1, 0)).reshape(-1, features)
     bags = codes.unfold(0, kernel, 1) + torch.arange(kernel, device=codes.device) * (symbols + 1)
+    if codes.device.type == "cpu":
+        y: Tensor = _Lookup.apply(bags, table)  # type: ignore[no-untyped-call]
+        return y
     return F.embedding_bag(bags, table, mode="sum")
+
+
+class _Lookup(torch.autograd.Function):
+    """The gradient is such a sum as well, of the columns where a row of the table was used: a tenth of torch's time.
+
+    And in bfloat16 the more exact one: torch's rounds after every column that it adds.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, bags: Tensor, table: Tensor) -> Tensor:
+        ctx.save_for_backward(bags)
+        ctx.rows = len(table)
+        return F.embedding_bag(bags, table, mode="sum")
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        (bags,) = ctx.saved_tensors
+        rows = bags.t().flatten()
+        columns = torch.argsort(rows, stable=True) % len(bags)
+        uses = torch.bincount(rows, minlength=ctx.rows)
+        return None, F.embedding_bag(columns, gradient, uses.cumsum(0) - uses, mode="sum")
 
 
 def convolve(x: Tensor, weight: Tensor) -> Tensor:
@@ -232,14 +260,14 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
     Returns:
         [columns - kernel + 1, outputs].
     """
-    if x.device.type == "cpu":
+    if x.device.type == "cpu" and PLACEWISE:
         y: Tensor = _Convolution.apply(x, weight)  # type: ignore[no-untyped-call]
         return y
     return _packed(F.conv2d(_image(x), weight))
 
 
 class _Convolution(torch.autograd.Function):
-    """A matrix product for each place in the kernel: faster here than oneDNN's convolution and its gradients."""
+    """A matrix product for each place in the kernel."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
@@ -264,8 +292,12 @@ class _Convolution(torch.autograd.Function):
 
 
 def max_pool(x: Tensor, pool: int) -> Tensor:
-    """The maximum of each `pool` columns: [columns, features] to [columns // pool, features]."""
-    return _packed(F.max_pool2d(_image(x), (1, pool))) if pool > 1 else x
+    """The maximum of each `pool` columns, a divisor of all: [columns, features] to [columns // pool, features]."""
+    if pool == 1:
+        return x
+    # An image for each: torch divides the work by images.
+    windows = x.view(-1, 1, pool, x.shape[1]).permute(0, 3, 1, 2)
+    return _packed(F.max_pool2d(windows, (1, pool)))
 
 
 def _image(x: Tensor) -> Tensor:
