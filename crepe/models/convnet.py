@@ -244,7 +244,7 @@ class _Lookup(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
         (bags,) = ctx.saved_tensors
-        rows = bags.t().flatten()
+        rows = bags.t().flatten().int()
         columns = torch.argsort(rows, stable=True) % len(bags)
         uses = torch.bincount(rows, minlength=ctx.rows)
         return None, F.embedding_bag(columns, gradient, uses.cumsum(0) - uses, mode="sum")
@@ -323,7 +323,7 @@ class _Move(torch.autograd.Function):
         places, inside = source.find(target.rows, target.columns, used)
         ctx.source, ctx.used, ctx.target, ctx.length = source, used, target, len(values)
         ctx.save_for_backward(inside)
-        return values[torch.where(inside, places, source.starts[-1])]
+        return values.index_select(0, torch.where(inside, places, source.starts[-1]))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
@@ -331,7 +331,7 @@ class _Move(torch.autograd.Function):
         (inside,) = ctx.saved_tensors
         moved = np.minimum(ctx.used, target.widths)
         places, kept = target.find(source.rows[:length], source.columns[:length], moved)
-        for_values = gradient[places].masked_fill_(~kept[:, None], 0)
+        for_values = gradient.index_select(0, places).mul_(kept[:, None])
         for_values[int(source.begins[-1])] += (~inside).to(gradient.dtype) @ gradient
         return for_values, None, None, None
 
