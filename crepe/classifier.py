@@ -10,11 +10,13 @@ import torch
 
 from crepe import features, saved, scores
 from crepe.batches import Split
-from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision
+from crepe.device import PRECISIONS, be_exact, choose_device, choose_precision, enough_memory
 from crepe.errors import CrepeError
 from crepe.explain import Piece, explain
 from crepe.features import Reader, Text
 from crepe.shards import ragged
+
+REMEDY = "give fewer texts at a time, take another device, or end what else runs on it"
 
 
 class Classifier:
@@ -39,11 +41,12 @@ class Classifier:
         """The likeliest class of each text."""
         return [self.classes[index] for index in self.probabilities(texts).argmax(1)]
 
+    @enough_memory(REMEDY)
     def probabilities(self, texts: Iterable[Text]) -> np.ndarray:
         """float32 [texts, classes].
 
         Raises:
-            CrepeError: one of `texts` is no text.
+            CrepeError: one of `texts` is no text, or there is not enough memory for them.
         """
         if isinstance(texts, str):
             raise CrepeError("texts: is a single text; put it into a list")
@@ -53,6 +56,7 @@ class Classifier:
         split = Split(ragged(rows, dtype="int32"), self._device)
         return scores.predict(self.model.network, split, self._dtype).probabilities
 
+    @enough_memory(REMEDY)
     def explain(self, text: Text, index: int) -> list[Piece]:
         """What in a text speaks for the class of an index, and what against it: see `crepe.explain`.
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 import crepe
 from crepe.cli import main
@@ -162,3 +163,12 @@ def test_a_fault_in_the_middle_leaves_the_old_file(bag, tmp_path, capsys):
 def test_a_missing_model_is_named(tmp_path, capsys):
     predict(tmp_path, "text", status=1)
     assert "model.safetensors: is missing; run `crepe train` again" in capsys.readouterr().err
+
+
+def test_want_of_memory_is_said_with_what_to_do(bag, capsys, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("crepe.scores.predict", full)
+    predict(bag, "purr", status=1)
+    assert "crepe predict: out of memory: give fewer texts at a time, " in capsys.readouterr().err
