@@ -358,7 +358,7 @@ class _RaggedLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, constant: Tensor, weight: Tensor, *stacked: Tensor) -> Tensor:
         # tail[:, c] is what the constant adds from column c on.
-        tail = (weight.view(len(weight), -1, len(constant)) @ constant).flip(1).cumsum(1).flip(1)
+        tail = (weight.view(-1, len(constant)) @ constant[:, None]).view(len(weight), -1).flip(1).cumsum(1).flip(1)
         tail = F.pad(tail, (0, 1))
         total = torch.cat([tail[:, group.shape[1]].expand(len(group), -1) for group in stacked])
         blocks = _blocks(stacked)
