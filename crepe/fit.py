@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -99,6 +100,7 @@ def fit(
         (run.done, run.history, run.seconds), tensors = found[0].values(), found[1]
         for name, tensor in state.items():
             tensor.copy_(tensors[name])
+        print(f"{run.title}: goes on after {run.done:,} of {run.total:,} minibatches", file=sys.stderr, flush=True)
     if run.done == 0:
         show(0)
     sampler = Sampler(run.train.labels, run.classes, run.recipe.minibatch, run.seed)
