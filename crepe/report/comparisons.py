@@ -138,7 +138,7 @@ def figure3(found: list[Grid]) -> list[Panel]:
         for grid in found:
             for dataset, name in grid.datasets.items():
                 paper = _relative(grid, dataset, model, lambda cell: cell.paper_error)
-                ours = _relative(grid, dataset, model, lambda cell: cell.error)
+                ours = _relative(grid, dataset, model, _learnt)
                 if ours is not None or (paper is not None and dataset in whole):
                     panel.datasets.append(name)
                     panel.paper.append(paper)
@@ -158,6 +158,11 @@ def _relative(grid: Grid, dataset: str, model: str, error: Callable[[Cell], floa
         if theirs is not None and own is not None:
             return 100.0 * (theirs - own) / theirs if theirs else None
     return None
+
+
+def _learnt(cell: Cell) -> float | None:
+    """The error of a cell whose runs are all better than guessing: relative to another it says nothing."""
+    return None if "guessing" in cell.marks else cell.error
 
 
 def _pairs(model: str) -> Iterator[tuple[str, str]]:

@@ -94,6 +94,15 @@ def test_figure_3_of_a_study():
     assert panel.paper[panel.datasets.index("Pets")] is None
 
 
+@pytest.mark.parametrize("guessing", ["lstm", "conv-large"])
+def test_guessing_is_compared_with_nothing(guessing):
+    config = small("pets", models=["lstm", "conv-large"])
+    for model in ("lstm", "conv-large"):
+        write_run(config, "pets", model, errors=50 if model == guessing else 5)
+    panel = next(panel for panel in figure3(grids(config)) if panel.title == "LSTM")
+    assert "Pets" not in panel.datasets
+
+
 def test_no_errors_at_all_are_not_divided_by():
     config = small("pets", models=["lstm", "conv-large"])
     write_run(config, "pets", "lstm", errors=0)
