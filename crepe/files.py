@@ -37,10 +37,11 @@ _PIECE = 2**20
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place when the block ends well.
+    """Yield a path of the same name in a temporary folder beside `path`; it takes its place when the block ends well.
 
-    The file is flushed to disk before it is renamed, so that after a crash there is the old file or the
-    new one, never a part. When the block raises, the temporary file is removed and `path` is untouched.
+    The file is flushed to disk before it is renamed, so that after a crash there is the old file or the new one, never
+    a part. When the block raises, the folder is removed and `path` is untouched. What libraries put beside the file
+    while they write it goes with the folder, too, if only when a killed process's is cleared.
 
     Raises:
         CrepeError: the folder cannot be written, or the disk is full.
@@ -48,15 +49,11 @@ def replacing(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(descriptor)
-        temporary = Path(name)
-        try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as folder:
+            temporary = Path(folder, path.name)
             yield temporary
             temporary.chmod(0o666 & ~_UMASK)
             settle(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def settle(temporary: Path, path: Path) -> None:

@@ -48,6 +48,13 @@ def test_a_fault_leaves_the_old_file(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
+def test_what_a_library_leaves_beside_the_file_goes_with_it(tmp_path: Path) -> None:
+    with replacing(tmp_path / "a") as temporary:
+        temporary.write_text("whole")
+        temporary.with_name(".tmpAbCdEf").write_text("half")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
