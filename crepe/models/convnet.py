@@ -33,6 +33,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from crepe.batches import Batch
 from crepe.catalog import Network
@@ -45,6 +46,9 @@ GROUP = 16
 
 QUANTUM = {"cpu": 64}
 """Totals of packed columns are multiples of this, 512 where nothing is said: libraries plan each new shape."""
+
+PIECE = 256
+"""Columns of a piece."""
 
 PLACEWISE = torch.backends.cpu.get_cpu_capability() != "AVX512"
 """Whether a CPU convolves by a matrix product for each place in the kernel; oneDNN is faster with wide registers."""
@@ -260,13 +264,14 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
     Returns:
         [columns - kernel + 1, outputs].
     """
-    if x.device.type == "cpu" and PLACEWISE:
-        y: Tensor = _Convolution.apply(x, weight)  # type: ignore[no-untyped-call]
+    if x.device.type == "cpu" and (PLACEWISE or x.dtype != torch.bfloat16):
+        way = _ByPlaces if PLACEWISE else _ByPieces
+        y: Tensor = way.apply(x, weight)  # type: ignore[no-untyped-call]
         return y
     return _packed(F.conv2d(_image(x), weight))
 
 
-class _Convolution(torch.autograd.Function):
+class _ByPlaces(torch.autograd.Function):
     """A matrix product for each place in the kernel."""
 
     @staticmethod
@@ -289,6 +294,24 @@ class _Convolution(torch.autograd.Function):
             torch.addmm(for_x[seen], gradient, matrix, beta=float(place > 0), out=for_x[seen])
             for_weight[:, :, 0, place] = gradient.t() @ x[seen]
         return for_x, for_weight
+
+
+class _ByPieces(torch.autograd.Function):
+    """oneDNN's convolution; the weight's gradient over pieces, as one long row takes it many times as long."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _packed(F.conv2d(_image(x), weight))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        for_x = conv2d_input(_image(x).shape, weight, _image(gradient))  # type: ignore[no-untyped-call]
+        rest = (0, 0, 0, -len(gradient) % PIECE)
+        pieces = F.pad(gradient, rest).unfold(0, PIECE, PIECE).unsqueeze(2)
+        seen = F.pad(x, rest).unfold(0, PIECE + weight.shape[3] - 1, PIECE).unsqueeze(2)
+        return _packed(for_x), conv2d_weight(seen, weight.shape, pieces)  # type: ignore[no-untyped-call]
 
 
 def max_pool(x: Tensor, pool: int) -> Tensor:
