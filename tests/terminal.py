@@ -32,8 +32,7 @@ class Terminal:
             stdout=follower,
             stderr=follower,
             start_new_session=True,
-            # So that Ctrl-C reaches it.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_hear_ctrl_c,
         )
         os.close(follower)
         self.raw = b""
@@ -89,3 +88,9 @@ class Terminal:
 def lines(text):
     """The lines of a part of what was written, without what moves the cursor or clears."""
     return [CONTROL.sub("", line).strip("\r") for line in text.replace("\x1b[2K", "").split("\n")]
+
+
+def _hear_ctrl_c():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    # Shells have what they start in the background ignore it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
