@@ -67,6 +67,8 @@ def main(options: argparse.Namespace) -> None:
         raise CrepeError("--fields: names columns of --input, which is not given")
     if options.json and options.output:
         raise CrepeError("--json: is for lines; leave it or --output out")
+    if options.output and not Path(options.output).parent.is_dir():
+        raise CrepeError(f"--output {options.output}: there is no folder {Path(options.output).parent}; make it first")
     source: Iterable[pa.RecordBatch]
     schema, fields = pa.schema({"text": pa.string()}), ["text"]
     if options.input:

@@ -60,6 +60,8 @@ def load(path: Path | str, device: torch.device) -> Saved:
         path = path / FILE
     if _is_pointer(path):
         raise CrepeError(f"{path}: only points to a model that Git LFS keeps; fetch it: git lfs pull")
+    if not path.exists():
+        raise CrepeError(f"{path}: is missing; {_nearest(path.parent if path.name == FILE else path)}{_AGAIN}")
     about, held = tensors.read(path, _AGAIN)
     try:
         content = held.pop(_VOCABULARY, None)
@@ -88,6 +90,16 @@ def load(path: Path | str, device: torch.device) -> Saved:
         classes=about["classes"],
         vocabulary=vocabulary,
     )
+
+
+def _nearest(folder: Path) -> str:
+    """What there is where a model was looked for, as the beginning of an advice."""
+    seeds = sorted(folder.glob(f"*/{FILE}"))
+    if seeds:
+        return f"take {seeds[0].parent}, or "
+    there = next((parent for parent in [folder, *folder.parents] if parent.is_dir()), folder)
+    names = sorted(path.name for path in there.iterdir() if path.is_dir()) if there != folder else []
+    return f"{there} has {', '.join(names)}; or " if names else ""
 
 
 def _is_pointer(path: Path) -> bool:

@@ -57,7 +57,7 @@ class View:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """A heading, the steps, then the grid or, where there is no room for it, what is under way."""
-        above = [self._heading(), *self._steps()]
+        above = [heading(self._board), *self._steps()]
         yield from above
         room = console.height - len(above) - 2 if console.is_terminal else 10_000
         grid = self._grid(options.ascii_only)
@@ -66,14 +66,6 @@ class View:
             yield grid
         else:
             yield from islice(self._list(), max(room, 1))
-
-    def _heading(self) -> Text:
-        counts = {state: self._board.count(state) for state in State}
-        text = _line(f"Study {self._board.config.name}: {counts[State.DONE]} of {len(self._board.runs)} runs done")
-        for state in (State.RUNNING, State.FAILED, State.STOPPED, State.WAITING):
-            if counts[state]:
-                text.append(", ").append(f"{counts[state]} {state}", STYLES[state])
-        return text
 
     def _steps(self) -> Iterator[Text]:
         for rule in dict.fromkeys(key[0] for key in self._board.steps):
@@ -111,6 +103,16 @@ class View:
                 if run.state == state:
                     text = _line(f"{' '.join(map(str, place))}: ")
                     yield text.append(f"{state} " if state != State.RUNNING else "", STYLES[state]).append(_said(run))
+
+
+def heading(board: Board) -> Text:
+    """How many runs are in which state, in a line."""
+    counts = {state: board.count(state) for state in State}
+    text = _line(f"Study {board.config.name}: {counts[State.DONE]} of {len(board.runs)} runs done")
+    for state in (State.RUNNING, State.FAILED, State.STOPPED, State.WAITING):
+        if counts[state]:
+            text.append(", ").append(f"{counts[state]} {state}", STYLES[state])
+    return text
 
 
 def show(board: Board, on: Console) -> None:

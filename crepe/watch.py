@@ -3,8 +3,8 @@
     crepe watch demo
     crepe watch results/demo --once
 
-It ends when every run is done, or on Ctrl-C. Without a terminal it writes a line for whatever changes. What is there is
-taken as done, whether or not a changed configuration will have it made again.
+It ends when every run is done, or on Ctrl-C. Without a terminal it says how far the study is, then writes a line for
+whatever changes. What is there is taken as done, whether or not a changed configuration will have it made again.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def study(name: str | None, overlay: str | None) -> Config:
     Raises:
         CrepeError: there is no configuration of that name.
     """
-    key = None if name is None else Path(name).name
+    key = None if name is None else Path(name).name.removesuffix(".yaml")
     file = FOLDER / f"{key}.yaml"
     config = load(overlay or (str(file) if key and file.exists() else None))
     if key not in (None, config.name):
@@ -72,6 +72,7 @@ def _follow(config: Config, console: Console) -> None:
                 time.sleep(view.SECONDS)
         return
     before = None
+    print(view.heading(board), flush=True)
     while True:
         for line in view.plain(before, board):
             print(line, flush=True)

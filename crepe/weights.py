@@ -82,10 +82,12 @@ def main(options: argparse.Namespace) -> None:
         raise CrepeError(f"{options.run}: is no ConvNet over characters; only their first layers can be shown")
     chosen = strongest(layer)
     found = answers(layer, chosen, tested(options.run, options.shards))
-    with replacing(options.run / kernels.FOLDER / "strongest.png") as temporary:
+    picture = options.run / kernels.FOLDER / "strongest.png"
+    with replacing(picture) as temporary:
         temporary.write_bytes(_picture(layer, chosen, films(options.run, layer, chosen)))
     for kernel, pieces in zip(chosen, found, strict=True):
         print(f"kernel {kernel}:", "  ".join(f"{piece.text!r} {piece.value:.2f}" for piece in pieces))
+    print(picture)
 
 
 def first_layer(run: Path) -> Layer | None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -163,6 +164,23 @@ def test_a_fault_in_the_middle_leaves_the_old_file(bag, tmp_path, capsys):
 def test_a_missing_model_is_named(tmp_path, capsys):
     predict(tmp_path, "text", status=1)
     assert "model.safetensors: is missing; run `crepe train` again" in capsys.readouterr().err
+
+
+def test_a_mistyped_model_is_told_what_there_is(bag, tmp_path, capsys):
+    shutil.copytree(bag, tmp_path / "pets/bow/0")
+    predict(tmp_path / "pets/bow", "text", status=1)
+    assert (
+        f"model.safetensors: is missing; take {tmp_path}/pets/bow/0, or run `crepe train` " in capsys.readouterr().err
+    )
+    predict(tmp_path / "pets/bwo/0", "text", status=1)
+    assert f"pets/bwo/0: is missing; {tmp_path}/pets has bow; or run `crepe train` " in capsys.readouterr().err
+
+
+def test_a_mistyped_folder_of_the_output_is_not_made(bag, tmp_path, capsys):
+    (tmp_path / "in.csv").write_text("text\npurr\n")
+    predict(bag, "--input", tmp_path / "in.csv", "--output", tmp_path / "nowhere/out.csv", status=1)
+    assert f"there is no folder {tmp_path}/nowhere; make it first" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
 def test_want_of_memory_is_said_with_what_to_do(bag, capsys, monkeypatch):

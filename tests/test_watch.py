@@ -32,7 +32,14 @@ def finish(folder):
 
 @pytest.mark.parametrize(
     "words",
-    [["small"], ["results/small"], ["results/small/"], ["small", "--config", overlay()], ["--config", overlay()]],
+    [
+        ["small"],
+        ["results/small"],
+        ["results/small/"],
+        ["config/small.yaml"],
+        ["small", "--config", overlay()],
+        ["--config", overlay()],
+    ],
 )
 def test_once(words, capsys):
     assert main(["watch", *words, "--once"]) == 0
@@ -69,8 +76,9 @@ def test_a_study_that_is_not_there(words, fault, capsys):
 def test_without_a_terminal_it_says_what_changes_and_ends_when_all_is_done(folder):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, env=environment, text=True) as process:
-        first = [process.stdout.readline() for _ in range(2)]
-        assert first == ["pets bow 0: done 10.00 %\n", "pets conv-small 0: running 2/30 512/s 15.20 %\n"]
+        first = [process.stdout.readline() for _ in range(3)]
+        assert first[0] == "Study small: 1 of 2 runs done, 1 running\n"
+        assert first[1:] == ["pets bow 0: done 10.00 %\n", "pets conv-small 0: running 2/30 512/s 15.20 %\n"]
         finish(folder)
         assert process.stdout.read().splitlines()[-1] == "pets conv-small 0: done 8.00 %"
         assert process.wait(60) == 0

@@ -117,7 +117,8 @@ def test_a_picture_keeps_its_pixels_in_four_bits(tmp_path):
 def test_the_command(run, tiny, capsys):
     command = ["weights", str(run), "--shards", str(tiny.folder / "chars")]
     assert main(command) == 0
-    printed = capsys.readouterr().out.splitlines()
+    *printed, picture = capsys.readouterr().out.splitlines()
+    assert picture == str(run / "weights/strongest.png")
     assert len(printed) == weights.SHOWN
     assert printed[0].startswith(f"kernel {strongest(first_layer(run))[0]}: '")
     first = (run / "weights/strongest.png").read_bytes()

@@ -52,6 +52,7 @@ def main(options: argparse.Namespace) -> None:
     html = page(config, texts=not options.without_texts)
     with alone(output.parent, output.name):
         write_text(output, html)
+    print(output)
 
 
 def page(config: Config, texts: bool = True) -> str:

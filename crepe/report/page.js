@@ -58,7 +58,7 @@ function filter() {
     if (lines) shown.columns += columns;
   }
   document.querySelector("#shown").value = families.length + datasets.length + ran === 0 ? "" :
-    `${shown.rows} lines and ${shown.columns} columns are shown.`;
+    `Lines shown: ${shown.rows}; columns: ${shown.columns}.`;
 }
 document.querySelector("#filters").addEventListener("change", filter);
 document.querySelector("#filters").addEventListener("reset", () => setTimeout(() => { filter(); tables.forEach(sort); }));

@@ -205,7 +205,7 @@ def test_filters_show_families_and_datasets(visit):
         page.get_by_label("DBPedia", exact=True).check()
         assert page.locator(".grid thead th:visible").all_inner_texts() == ["Model", "DBPedia"]
         assert page.locator(".grid tbody td:visible").count() == 3
-        expect(page.locator("#shown")).to_have_text("3 lines and 1 columns are shown.")
+        expect(page.locator("#shown")).to_have_text("Lines shown: 3; columns: 1.")
         page.get_by_role("button", name="Show all").click()
         expect(page.locator("#shown")).to_have_text("")
         assert names(page) == everything
