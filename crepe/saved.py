@@ -98,8 +98,8 @@ def _nearest(folder: Path) -> str:
     if seeds:
         return f"take {seeds[0].parent}, or "
     there = next((parent for parent in [folder, *folder.parents] if parent.is_dir()), folder)
-    names = sorted(path.name for path in there.iterdir() if path.is_dir()) if there != folder else []
-    return f"{there} has {', '.join(names)}; or " if names else ""
+    names = sorted(path.name for path in there.glob("[!.]*") if path.is_dir()) if there != folder else []
+    return f"{'this folder' if there == Path() else there} has {', '.join(names)}; or " if names else ""
 
 
 def _is_pointer(path: Path) -> bool:
