@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from crepe.batches import Split
 from crepe.catalog import Network
 from crepe.errors import CrepeError
-from crepe.models import Inputs, build, convnet, initialize
-from crepe.models.convnet import GROUP, QUANTUM, ConvNet, convolve, groups, lookup
+from crepe.models import Inputs, build, initialize, packed
+from crepe.models.convnet import GROUP, QUANTUM, ConvNet, groups
 from crepe.models.dense import dense
 from crepe.shards import ragged
 
@@ -75,7 +75,7 @@ def test_exact_at_the_edges(lengths: list[int]) -> None:
 
 @pytest.mark.parametrize("placewise", [False, True])
 def test_exact_by_either_way_to_convolve(placewise: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convnet, "PLACEWISE", placewise)
+    monkeypatch.setattr(packed, "PLACEWISE", placewise)
     compare(make().double(), batch_of([0, 3, 200, 1014]))
     compare(make(((5, 2), (4, 3), (2, 2)), embedding=6).double(), batch_of([0, 3, 200, 1014]))
 
@@ -141,35 +141,6 @@ def test_a_short_training_follows_the_same_curve() -> None:
         curves.append(curve)
     np.testing.assert_allclose(*curves, rtol=1e-4)
     assert curves[0][0] != curves[0][-1]
-
-
-def test_lookup_is_a_convolution_over_one_hot_columns() -> None:
-    generator = torch.Generator().manual_seed(0)
-    codes = torch.randint(0, 6, (20,), generator=generator)
-    weight = torch.randn(8, 5, 1, 3, generator=generator, dtype=torch.float64, requires_grad=True)
-    one_hot = F.one_hot(codes, 6)[:, 1:].double()
-    torch.testing.assert_close(lookup(codes, weight), F.conv1d(one_hot.t(), weight.squeeze(2)).t())
-    assert torch.autograd.gradcheck(lambda kernels: lookup(codes, kernels), weight)
-
-
-def test_the_gradient_of_a_lookup_is_not_rounded_column_by_column() -> None:
-    codes, weight = (
-        torch.ones(4002, dtype=torch.int64),
-        torch.zeros(1, 1, 1, 3, dtype=torch.bfloat16, requires_grad=True),
-    )
-    lookup(codes, weight).sum().backward()
-    assert weight.grad is not None
-    assert weight.grad.flatten().tolist() == [4000.0] * 3
-
-
-@pytest.mark.parametrize("placewise", [False, True])
-def test_convolution_is_that_of_torch(placewise: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convnet, "PLACEWISE", placewise)
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(20, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(8, 4, 1, 3, generator=generator, dtype=torch.float64, requires_grad=True)
-    torch.testing.assert_close(convolve(x, weight), F.conv1d(x.t(), weight.squeeze(2)).t())
-    assert torch.autograd.gradcheck(convolve, (x, weight))
 
 
 @given(st.integers(1, 300))
