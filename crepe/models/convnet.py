@@ -21,10 +21,10 @@ particular shape.
 **The order of operations.** Adding a bias and the rectifier commute with taking a maximum, so pooling comes first,
 and they see a third of the columns. A convolution over one-hot columns is a sum of rows of a table, one for each
 (position in the kernel, symbol), and is computed so. The first fully connected layer takes its columns in blocks, each
-for just the rows that reach that far; what the constant columns behind them add is one vector for each possible
-number of used columns.
+for the rows that reach that far and, once for all others, for the constant.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -99,9 +99,10 @@ class ConvNet(nn.Module):
             dtype: what is computed in; the parameters keep theirs, and their gradients too.
         """
         *stacked, empty = self._convolve(batch, dtype)
-        (weight, bias), *others = working(self.connected, dtype)
-        x = ragged_linear(stacked, empty[0, 0], weight, bias)
-        for weight, bias in others:
+        first, *others = self.connected
+        large, small = first.parameters()
+        x = ragged_linear(stacked, empty[0, 0], large, small.to(dtype))
+        for weight, bias in working(others, dtype):
             x = F.linear(F.dropout(rectify(x), self.dropout, self.training), weight, bias)
         return x
 
@@ -142,7 +143,8 @@ class ConvNet(nn.Module):
                 x = convolve(embed(batch.take(needed.rows, needed.columns), self.embedding, dtype), weight)
             else:
                 x = lookup(batch.take(needed.rows, needed.columns), weight)
-            packed = Packed(rectify(max_pool(x, pool) + bias), Layout(widths // pool, device), used)
+            pooled = needed if pool == 1 else Layout(widths // pool, device)
+            packed = Packed(rectify(max_pool(x, pool) + bias), pooled, used)
         # Rows are sorted by length: the last of a group is its longest.
         shapes = [(last - first, int(used[last - 1])) for first, last in groups(len(batch))] + [(1, 1)]
         grouped = Layout(np.concatenate([np.full(rows, width) for rows, width in shapes]), device)
@@ -156,7 +158,7 @@ def groups(rows: int) -> list[tuple[int, int]]:
     return [(first, min(first + GROUP, rows)) for first in range(0, rows, GROUP)]
 
 
-def working(layers: nn.ModuleList, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+def working(layers: Iterable[nn.Module], dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
     """Weight and bias of each layer as they are computed with; gradients come back in the parameters' own dtype."""
     return [(weight.to(dtype), bias.to(dtype)) for weight, bias in (layer.parameters() for layer in layers)]
 

@@ -36,20 +36,19 @@ class Layout:
     def __init__(self, widths: np.ndarray, device: torch.device) -> None:
         self.widths = widths
         self.begins = np.cumsum(widths) - widths
-        total = int(widths.sum())
+        rows = np.repeat(np.arange(len(widths)), widths)
         self.starts = send(self.begins, device)
         """int64 [rows], place of each row's first column."""
-        each = send(widths, device)
-        self.rows = torch.repeat_interleave(torch.arange(len(widths), device=device), each, output_size=total)
+        self.rows = send(rows, device)
         """int64 [total], row of each place."""
-        self.columns = torch.arange(total, device=device) - self.starts[self.rows]
+        self.columns = send(np.arange(len(rows)) - self.begins[rows], device)
         """int64 [total], column within its row of each place."""
 
-    def find(self, rows: Tensor, columns: Tensor, used: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Places of columns, and whether they are among the first `used` of their row; the others have place 0."""
-        limits = send(used, rows.device)
-        inside = columns < limits[rows]
-        return torch.where(inside, self.starts[rows] + columns, 0), inside
+    def behind(self, used: np.ndarray) -> np.ndarray:
+        """Places of the columns behind the first `used` of each row: int64."""
+        rest = self.widths - used
+        ends = np.cumsum(rest)
+        return np.repeat(self.begins + used - ends + rest, rest) + np.arange(ends[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def lookup(codes: Tensor, weight: Tensor) -> Tensor:
     table = F.pad(weight.squeeze(2).permute(2, 1, 0), (0, 0, 1, 0)).reshape(-1, features)
     bags = codes.unfold(0, kernel, 1) + torch.arange(kernel, device=codes.device) * (symbols + 1)
     if codes.device.type == "cpu":
-        y: Tensor = _Lookup.apply(bags, table)  # type: ignore[no-untyped-call]
+        y: Tensor = _Lookup.apply(codes, bags, table)  # type: ignore[no-untyped-call]
         return y
     return F.embedding_bag(bags, table, mode="sum")
 
@@ -91,18 +90,21 @@ class _Lookup(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, bags: Tensor, table: Tensor) -> Tensor:
-        ctx.save_for_backward(bags)
-        ctx.rows = len(table)
+    def forward(ctx: Any, codes: Tensor, bags: Tensor, table: Tensor) -> Tensor:
+        ctx.codes, ctx.kernel, ctx.symbols = codes.numpy(), bags.shape[1], len(table) // bags.shape[1]
         return F.embedding_bag(bags, table, mode="sum")
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
-        (bags,) = ctx.saved_tensors
-        rows = bags.t().flatten().int()
-        columns = torch.argsort(rows, stable=True) % len(bags)
-        uses = torch.bincount(rows, minlength=ctx.rows)
-        return None, F.embedding_bag(columns, gradient, uses.cumsum(0) - uses, mode="sum")
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
+        total = len(gradient)
+        # NumPy sorts small integers digit by digit; one sort serves every position of the kernel.
+        places = np.argsort(ctx.codes.astype(np.min_scalar_type(ctx.symbols)), kind="stable")
+        seen = [places - position for position in range(ctx.kernel)]
+        columns = np.concatenate([some[(some >= 0) & (some < total)] for some in seen])
+        uses = np.concatenate([np.bincount(ctx.codes[k : k + total], minlength=ctx.symbols) for k in range(ctx.kernel)])
+        begins = np.cumsum(uses) - uses
+        sums = F.embedding_bag(torch.from_numpy(columns), gradient, torch.from_numpy(begins), mode="sum")
+        return None, None, sums
 
 
 def convolve(x: Tensor, weight: Tensor) -> Tensor:
@@ -194,19 +196,24 @@ class _Move(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, source: Layout, used: np.ndarray, target: Layout) -> Tensor:
-        places, inside = source.find(target.rows, target.columns, used)
-        ctx.source, ctx.used, ctx.target, ctx.length = source, used, target, len(values)
-        ctx.save_for_backward(inside)
-        return values.index_select(0, torch.where(inside, places, source.starts[-1]))
+        moved = np.minimum(used, target.widths)
+        lacking = send(target.behind(moved), values.device)
+        places = source.starts[target.rows] + target.columns
+        places.index_fill_(0, lacking, int(source.begins[-1]))
+        ctx.source, ctx.moved, ctx.target, ctx.length = source, moved, target, len(values)
+        ctx.save_for_backward(lacking)
+        return values.index_select(0, places)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         source, target, length = ctx.source, ctx.target, ctx.length
-        (inside,) = ctx.saved_tensors
-        moved = np.minimum(ctx.used, target.widths)
-        places, kept = target.find(source.rows[:length], source.columns[:length], moved)
-        for_values = gradient.index_select(0, places).mul_(kept[:, None])
-        for_values[int(source.begins[-1])] += (~inside).to(gradient.dtype) @ gradient
+        (lacking,) = ctx.saved_tensors
+        spare = source.behind(ctx.moved)
+        unused = send(spare[spare < length], gradient.device)
+        places = target.starts[source.rows[:length]] + source.columns[:length]
+        places.index_fill_(0, unused, 0)
+        for_values = gradient.index_select(0, places).index_fill_(0, unused, 0)
+        for_values[int(source.begins[-1])] += gradient.index_select(0, lacking).sum(0)
         return for_values, None, None, None
 
 
@@ -216,7 +223,7 @@ def ragged_linear(stacked: Sequence[Tensor], constant: Tensor, weight: Tensor, b
     Args:
         stacked: groups of rows, [rows, used columns, features] each, used columns ascending.
         constant: [features], every column behind.
-        weight: [outputs, columns * features], column by column.
+        weight: [outputs, columns * features], column by column; computed with in the dtype of the others.
         bias: [outputs].
 
     Returns:
@@ -227,42 +234,41 @@ def ragged_linear(stacked: Sequence[Tensor], constant: Tensor, weight: Tensor, b
 
 
 class _RaggedLinear(torch.autograd.Function):
-    """The products of `ragged_linear`, each part of the large weight and of its gradient being touched once."""
+    """The products of `ragged_linear`, each part of the large weight and of its gradient being touched once.
+
+    The weight is cut into blocks of columns. A block is multiplied with the rows that reach it and with a row of
+    constants, whose product is that of all other rows.
+    """
 
     @staticmethod
     def forward(ctx: Any, constant: Tensor, weight: Tensor, *stacked: Tensor) -> Tensor:
-        # tail[:, c] is what the constant adds from column c on.
-        tail = (weight.view(-1, len(constant)) @ constant[:, None]).view(len(weight), -1).flip(1).cumsum(1).flip(1)
-        tail = F.pad(tail, (0, 1))
-        total = torch.cat([tail[:, group.shape[1]].expand(len(group), -1) for group in stacked])
-        blocks = _blocks(stacked)
+        matrix = weight.to(constant.dtype)
+        blocks = _blocks(stacked, constant, weight.shape[1] // len(constant))
+        total = constant.new_zeros(sum(map(len, stacked)), len(weight))
         for span, rows in blocks:
-            total[-len(rows) :].addmm_(rows, weight[:, span].t())
-        ctx.save_for_backward(constant, weight, *(rows for _, rows in blocks))
+            product = rows @ matrix[:, span].t()
+            short = len(total) - len(rows) + 1
+            total[:short] += product[0]
+            total[short:] += product[1:]
+        ctx.save_for_backward(constant, weight, matrix, *(rows for _, rows in blocks))
         ctx.spans, ctx.shapes = [span for span, _ in blocks], [group.shape for group in stacked]
         return total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        constant, weight, *blocks = ctx.saved_tensors
-        for_weight = torch.empty_like(weight)
-        for_weight[:, ctx.spans[-1].stop :] = 0
+        constant, weight, matrix, *blocks = ctx.saved_tensors
+        for_constant, for_weight = torch.zeros_like(constant), torch.empty_like(weight)
         for_groups = [gradient.new_empty(shape).flatten(1) for shape in ctx.shapes]
         for span, rows in zip(ctx.spans, blocks, strict=True):
-            below = gradient[-len(rows) :]
-            for_weight[:, span] = below.t() @ rows
+            short, long = gradient.split_with_sizes([len(gradient) - len(rows) + 1, len(rows) - 1])
+            for_rows = torch.cat([short.sum(0, keepdim=True), long])
+            for_weight[:, span] = for_rows.t() @ rows
+            for_rows = for_rows @ matrix[:, span]
+            for_constant += for_rows[0].view(-1, len(constant)).sum(0)
             reached = [group for group in for_groups if group.shape[1] >= span.stop]
-            sizes = [len(group) for group in reached]
-            for group, part in zip(reached, (below @ weight[:, span]).split_with_sizes(sizes), strict=True):
+            parts = for_rows[1:].split_with_sizes([len(group) for group in reached])
+            for group, part in zip(reached, parts, strict=True):
                 group[:, span] = part
-        # The gradient of what stands in column c of the weight: that of the rows whose constant begins there or before.
-        by_group = gradient.split_with_sizes([shape[0] for shape in ctx.shapes])
-        behind = gradient.new_zeros(weight.shape[1] // len(constant), len(weight))
-        for shape, part in zip(ctx.shapes, by_group, strict=True):
-            behind[shape[1] :] += part.sum(0)
-        behind = behind.t().contiguous()
-        for_weight.view(*behind.shape, -1).addcmul_(behind[:, :, None], constant)
-        for_constant = behind.flatten() @ weight.view(behind.numel(), -1)
         return (
             for_constant,
             for_weight,
@@ -270,14 +276,19 @@ class _RaggedLinear(torch.autograd.Function):
         )
 
 
-def _blocks(stacked: Sequence[Tensor]) -> list[tuple[slice, Tensor]]:
-    """The groups cut where one ends: place of the block in the weight, and the rows that reach it, [rows, size]."""
-    features = stacked[0].shape[2]
-    bounds = [0, *sorted({group.shape[1] for group in stacked})]
+def _blocks(stacked: Sequence[Tensor], constant: Tensor, columns: int) -> list[tuple[slice, Tensor]]:
+    """The columns cut where a group ends: place of a block in the weight; the constants, and the rows that reach it.
+
+    The latter are [1 + rows, size].
+    """
+    bounds = sorted({0, columns, *(group.shape[1] for group in stacked)})
     return [
         (
-            slice(first * features, last * features),
-            torch.cat([group[:, first:last].flatten(1) for group in stacked if group.shape[1] >= last]),
+            slice(first * len(constant), last * len(constant)),
+            torch.cat(
+                [constant.repeat(1, last - first)]
+                + [group[:, first:last].flatten(1) for group in stacked if group.shape[1] >= last]
+            ),
         )
         for first, last in pairwise(bounds)
     ]

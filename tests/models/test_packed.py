@@ -1,11 +1,12 @@
 """Layers over packed columns against torch's."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from crepe.models import packed
-from crepe.models.packed import convolve, lookup, max_pool
+from crepe.models.packed import Layout, Packed, convolve, lookup, max_pool, move, ragged_linear
 
 
 def test_lookup_is_a_convolution_over_one_hot_columns() -> None:
@@ -44,3 +45,49 @@ def test_pooling_is_that_of_torch_where_columns_are_equal_too() -> None:
     (ours,) = torch.autograd.grad(y.sum(), x, retain_graph=True)
     (theirs,) = torch.autograd.grad(F.max_pool1d(x.t(), 3).sum(), x)
     assert torch.equal(ours, theirs)
+
+
+def test_columns_that_are_lacking_are_the_first_of_the_empty_text() -> None:
+    device = torch.device("cpu")
+    values = torch.arange(14, dtype=torch.float64).view(7, 2).requires_grad_()
+    # Three rows; of the last, the empty text's, two spare columns are not there.
+    source, used, target = Layout(np.array([3, 2, 4]), device), np.array([2, 2, 1]), Layout(np.array([4, 1, 2]), device)
+    assert source.behind(used).tolist() == [2, 6, 7, 8]
+
+    def moved(values: torch.Tensor) -> torch.Tensor:
+        return move(Packed(values, source, used), target)
+
+    assert torch.equal(moved(values), values[[0, 1, 5, 5, 3, 5, 5]])
+    assert torch.autograd.gradcheck(moved, values)
+
+
+@pytest.mark.parametrize("widths", [(1, 1), (0, 2), (2, 5), (5, 5)])
+def test_a_connected_layer_over_ragged_columns_is_that_of_torch(widths: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    constant, weight, bias = draw(3), draw(4, 15), draw(4)
+    stacked = [draw(2, width, 3) for width in widths]
+
+    def dense(constant: torch.Tensor, weight: torch.Tensor, *stacked: torch.Tensor) -> torch.Tensor:
+        rows = [torch.cat([group, constant.expand(2, 5 - group.shape[1], 3)], 1) for group in stacked]
+        return F.linear(torch.cat(rows).flatten(1), weight, bias)
+
+    def ragged(constant: torch.Tensor, weight: torch.Tensor, *stacked: torch.Tensor) -> torch.Tensor:
+        return ragged_linear(stacked, constant, weight, bias)
+
+    torch.testing.assert_close(ragged(constant, weight, *stacked), dense(constant, weight, *stacked))
+    assert torch.autograd.gradcheck(ragged, (constant, weight, *stacked))
+
+
+def test_the_gradient_of_a_large_weight_has_its_own_dtype() -> None:
+    weight = torch.ones(4, 15, requires_grad=True)
+    half = torch.ones(3, dtype=torch.bfloat16)
+    y = ragged_linear([half.expand(2, 2, 3)], half, weight, torch.zeros(4, dtype=torch.bfloat16))
+    assert y.dtype == torch.bfloat16
+    y.sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.dtype == torch.float32
+    assert torch.equal(weight.grad, torch.full((4, 15), 2.0))
