@@ -5,6 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+PIECE = 2**19
+"""Values that a CPU updates at a time: few enough to stay in its cache from one operation to the next."""
+
 
 class Descent:
     """Updates parameters in place: `m = momentum m - rate g`, then `p = p (1 - rate decay) + m`.
@@ -30,7 +33,17 @@ class Descent:
             assert parameter.grad is not None, "update() follows backward()"
             gradients.append(parameter.grad)
             parameter.grad = None
-        torch._foreach_mul_(self.steps, self._momentum)
-        torch._foreach_add_(self.steps, gradients, alpha=-rate)
-        torch._foreach_mul_(self.parameters, 1 - rate * self._decay)
-        torch._foreach_add_(self.parameters, self.steps)
+        for p, m, g in zip(_portions(self.parameters), _portions(self.steps), _portions(gradients), strict=True):
+            torch._foreach_mul_(m, self._momentum)
+            torch._foreach_add_(m, g, alpha=-rate)
+            torch._foreach_mul_(p, 1 - rate * self._decay)
+            torch._foreach_add_(p, m)
+
+
+def _portions(tensors: list[Tensor]) -> list[list[Tensor]]:
+    """Parts of the tensors to be updated together: everything at once on a GPU, piece by piece on a CPU."""
+    if tensors[0].device.type != "cpu":
+        return [tensors]
+    return [
+        [piece] for tensor in tensors for piece in torch.split(tensor, max(1, PIECE * len(tensor) // tensor.numel()))
+    ]

@@ -1,6 +1,8 @@
+import pytest
 import torch
 from torch import nn
 
+from crepe import optimizer
 from crepe.optimizer import Descent
 
 
@@ -15,3 +17,15 @@ def test_decay_is_outside_gradient_and_momentum() -> None:
         p = p * (1 - rate * 0.01) + m
         torch.testing.assert_close(parameter.detach(), p)
         assert parameter.grad is None
+
+
+def test_large_parameters_are_updated_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, pieces = (nn.Parameter(torch.linspace(-1, 1, 35).view(7, 5)) for _ in range(2))
+    gradient = torch.linspace(3, -2, 35).view(7, 5)
+    for parameter, piece in ((whole, 35), (pieces, 11)):
+        monkeypatch.setattr(optimizer, "PIECE", piece)
+        descent = Descent([parameter], momentum=0.9, decay=0.01)
+        for _ in range(2):
+            parameter.grad = gradient.clone()
+            descent.update(0.1)
+    assert torch.equal(whole, pieces)

@@ -103,7 +103,7 @@ class ConvNet(nn.Module):
         large, small = first.parameters()
         x = ragged_linear(stacked, empty[0, 0], large, small.to(dtype))
         for weight, bias in working(others, dtype):
-            x = F.linear(F.dropout(rectify(x), self.dropout, self.training), weight, bias)
+            x = F.linear(drop(rectify(x), self.dropout if self.training else 0.0), weight, bias)
         return x
 
     @property
@@ -166,3 +166,14 @@ def working(layers: Iterable[nn.Module], dtype: torch.dtype) -> list[tuple[Tenso
 def rectify(x: Tensor) -> Tensor:
     """The original's rectifier (its `Threshold(1e-6)`): x where x > 1e-6, else 0."""
     return F.threshold(x, 1e-6, 0.0)
+
+
+def drop(x: Tensor, share: float) -> Tensor:
+    """Dropout: zero for a `share` of the values, and the rest larger by as much.
+
+    torch's own draws twice the bits on a CPU, and takes four times as long: 2 % of a step of the small ConvNet.
+    """
+    if share == 0:
+        return x
+    kept = torch.rand(x.shape, device=x.device) >= share
+    return x * (kept / (1 - share)).to(x.dtype)

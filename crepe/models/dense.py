@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from crepe.batches import Batch
 from crepe.models import embed
-from crepe.models.convnet import ConvNet, rectify, working
+from crepe.models.convnet import ConvNet, drop, rectify, working
 from crepe.models.linear import Linear
 from crepe.models.lstm import LSTM
 
@@ -58,7 +58,7 @@ def convnet(network: ConvNet, codes: Tensor, dtype: torch.dtype, channels_last: 
     (weight, bias), *others = working(network.connected, dtype)
     x = F.linear(x.flatten(2).transpose(1, 2).flatten(1), weight, bias)
     for weight, bias in others:
-        x = F.linear(F.dropout(rectify(x), network.dropout, network.training), weight, bias)
+        x = F.linear(drop(rectify(x), network.dropout if network.training else 0.0), weight, bias)
     return x
 
 

@@ -11,7 +11,7 @@ from crepe.batches import Split
 from crepe.catalog import Network
 from crepe.errors import CrepeError
 from crepe.models import Inputs, build, initialize, packed
-from crepe.models.convnet import GROUP, QUANTUM, ConvNet, groups
+from crepe.models.convnet import GROUP, QUANTUM, ConvNet, drop, groups
 from crepe.models.dense import dense
 from crepe.shards import ragged
 
@@ -160,3 +160,16 @@ def test_what_a_convnet_cannot_read_is_refused(inputs: dict) -> None:
     network = Network(kind="convnet", convolutions=PAPER, features=4, deviation=0.1)
     with pytest.raises(CrepeError, match="a ConvNet needs a feature with a length"):
         build(network, Inputs(symbols=9, classes=3, **inputs))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5])
+def test_dropout_leaves_the_mean_and_the_gradient_of_what_is_left(share: float) -> None:
+    torch.manual_seed(0)
+    x = torch.ones(100_000, dtype=torch.float64, requires_grad=True)
+    y = drop(x, share)
+    kept = y != 0
+    assert float(kept.double().mean()) == pytest.approx(1 - share, abs=0.01)
+    torch.testing.assert_close(y[kept], torch.full_like(y[kept], 1 / (1 - share)))
+    y.sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, y.detach(), rtol=1e-6, atol=0)
