@@ -40,14 +40,14 @@ class Tiny:
 
 
 def tiny_rows(rows: int, symbols: int, seed: int, dtype: str) -> shards.Ragged:
-    """Texts of up to 60 symbols, the first two of none; class 1 prefers the upper half of them."""
+    """Texts of up to 60 symbols, the first two of none; class 0 prefers the lower half of them, 1 the upper."""
     generator = np.random.default_rng(seed)
     labels = np.arange(rows, dtype=np.int32) % 2
     texts = []
     for number, label in enumerate(labels):
         text = generator.integers(1, symbols + 1, generator.integers(15, 60) if number > 1 else 0)
-        upper = generator.integers(symbols // 2 + 1, symbols + 1, len(text))
-        texts.append(np.where((generator.random(len(text)) < 0.8) & (label == 1), upper, text))
+        half = generator.integers(1, symbols // 2 + 1, len(text)) + label * (symbols // 2)
+        texts.append(np.where(generator.random(len(text)) < 0.8, half, text))
     return shards.ragged(texts, labels, dtype)
 
 

@@ -28,7 +28,7 @@ def test_trials_differ_in_what_is_tried_alone(tiny: Tiny, without_test: Path) ->
     assert record["rows"] == {"train": 90, "held_out": 30}
     assert [trial["settings"] for trial in record["trials"]] == trials
     nothing, good, again = record["trials"]
-    assert good["error_pct"] < nothing["error_pct"]
+    assert good["loss"] < nothing["loss"]
     assert good["ci_low"] < good["error_pct"] < good["ci_high"] or good["error_pct"] == 0
     assert {**good, "seconds": 0} == {**again, "seconds": 0}
     assert record["code"]["digest"]
