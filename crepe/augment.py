@@ -106,12 +106,8 @@ class Augmented(Split):
             output_size=total,
         )
         order = np.argsort(lengths, kind="stable")
-        return Batch(
-            self._values[torch.arange(total, device=self.device) + shifts],
-            send((lengths.cumsum() - lengths)[order], self.device),
-            lengths[order],
-            send(self.labels[rows[order]].astype(np.int64), self.device),
-        )
+        values = self._values[torch.arange(total, device=self.device) + shifts]
+        return Batch.of(values, (lengths.cumsum() - lengths)[order], lengths[order], self.labels[rows[order]])
 
 
 def choose(generator: np.random.Generator, first: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

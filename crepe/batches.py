@@ -25,10 +25,18 @@ class Batch:
     """uint8 or int32 [total] of the whole split, on the device."""
     starts: Tensor
     """int64 [rows], where each row begins in `values`."""
+    sizes: Tensor
+    """int64 [rows], ascending, how many integers a row has."""
     lengths: np.ndarray
-    """int64 [rows], ascending, on the host."""
+    """The same on the host."""
     labels: Tensor
     """int64 [rows], classes from 0."""
+
+    @classmethod
+    def of(cls, values: Tensor, starts: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> "Batch":
+        """The minibatch of rows whose starts, lengths and labels are on the host."""
+        sent = send(np.stack([starts, lengths, labels]).astype(np.int64, copy=False), values.device)
+        return cls(values, sent[0], sent[1], lengths, sent[2])
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -37,21 +45,19 @@ class Batch:
         """Single integers of rows, int64, of the arguments' shape.
 
         Args:
-            rows: int64, on the device; one more than the last stands for an empty row.
+            rows: int64, on the device; -1 stands for an empty row.
             columns: int64, of the same shape or one that goes with it; behind a row's end there is 0, no symbol.
         """
-        lengths = send(self.lengths, self.values.device)
-        inside = columns < F.pad(lengths, (0, 1))[rows]
+        inside = columns < F.pad(self.sizes, (0, 1))[rows]
         places = torch.where(inside, F.pad(self.starts, (0, 1))[rows] + columns, 0)
         return torch.where(inside, self._take(places), 0)
 
     def flat(self) -> tuple[Tensor, Tensor]:
         """All rows one behind the other: their integers, int64 [sum of lengths], and the row of each, int64."""
         device = self.values.device
-        lengths = send(self.lengths, device)
         total = int(self.lengths.sum())
-        rows = torch.repeat_interleave(torch.arange(len(self), device=device), lengths, output_size=total)
-        begins = lengths.cumsum(0) - lengths
+        rows = torch.repeat_interleave(torch.arange(len(self), device=device), self.sizes, output_size=total)
+        begins = self.sizes.cumsum(0) - self.sizes
         return self._take(torch.arange(total, device=device) + (self.starts - begins)[rows]), rows
 
     def _take(self, places: Tensor) -> Tensor:
@@ -82,12 +88,7 @@ class Split:
     def batch(self, rows: np.ndarray) -> Batch:
         """The minibatch of `rows` (indices, in any order and number), sorted by length."""
         rows = rows[np.argsort(self.lengths[rows], kind="stable")]
-        return Batch(
-            self._values,
-            send(self._starts[rows], self.device),
-            self.lengths[rows],
-            send(self.labels[rows].astype(np.int64), self.device),
-        )
+        return Batch.of(self._values, self._starts[rows], self.lengths[rows], self.labels[rows])
 
     def drawn(self, rows: np.ndarray, seed: int, number: int) -> Batch:
         """The minibatch of `rows` as a training with `seed` gets it as its `number`-th, counted from 0."""

@@ -14,16 +14,15 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from crepe import shards
 from crepe.augment import training
@@ -35,6 +34,8 @@ from crepe.models import Inputs, build, initialize
 from crepe.models.convnet import ConvNet, working
 from crepe.models.dense import dense
 from crepe.optimizer import Descent
+from crepe.scores import rows_at_once
+from crepe.steps import Forward, Step, step_of
 
 SECONDS = 3.0
 """Shortest time of one measurement."""
@@ -43,7 +44,8 @@ BATCHES = 16
 
 PHASES = ("train", "evaluate")
 
-Forward = Callable[[ConvNet, Batch], Tensor]
+Variant = tuple[Forward, Callable[[Batch, float], None]]
+"""How a network tests a minibatch, and how it is trained with one."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +86,8 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     """
     keep_memory()
     place = choose_device(device)
+    # All variants compute in float32 where they say so.
+    torch.backends.cudnn.allow_tf32 = False
     entry, feature, settings, recipe = load(overlay).model(key)
     manifest = shards.Manifest.read(folder)
     if settings.kind != "convnet" or manifest.feature != entry.feature:
@@ -99,25 +103,30 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     sampler = Sampler(train.labels, len(manifest.classes), recipe.minibatch, 0)
     batches = [train.drawn(sampler.rows(number), 0, number) for number in range(BATCHES)]
     # Tests go through the rows by length; so do these, a few from the whole range.
-    tests = [batch for _, batch in test.by_length(recipe.minibatch)][
-        :: max(1, len(test) // recipe.minibatch // BATCHES)
-    ]
+    tests = [batch for _, batch in test.by_length(rows_at_once(place))]
+    tests = tests[:: max(1, len(tests) // BATCHES)]
     fast = choose_precision(place) == "bfloat16"
-    variants: dict[str, Forward | None] = {
-        "engine_float32": lambda net, batch: net(batch, torch.float32),
-        "engine_bfloat16": (lambda net, batch: net(batch, torch.bfloat16)) if fast else None,
-        "dense_float32": lambda net, batch: dense(net, batch, torch.float32),
-        "dense_bfloat16": (lambda net, batch: dense(net, batch, torch.bfloat16, channels_last=True)) if fast else None,
+    half, descent = torch.bfloat16, Descent(network.parameters(), recipe.momentum, recipe.decay)
+    forwards: dict[str, Forward] = {
+        "engine_float32": partial(network, dtype=torch.float32),
+        "engine_bfloat16": partial(network, dtype=half),
+        "dense_float32": partial(dense, network, dtype=torch.float32),
+        "dense_bfloat16": partial(dense, network, dtype=half, channels_last=True),
     }
+    variants: dict[str, Variant | None] = dict.fromkeys(forwards)
+    for name, forward in forwards.items():
+        step = Step(forward, descent, torch.zeros(2, dtype=torch.float64, device=place))
+        if fast or not name.endswith("bfloat16"):
+            variants[name] = forward, step_of(step, network) if name.startswith("engine") else step
     speeds: dict[str, dict[str, list[float]]] = {phase: {} for phase in PHASES}
     memory: dict[str, int | None] = dict.fromkeys(variants)
-    descent = Descent(network.parameters(), recipe.momentum, recipe.decay)
     for _ in range(rounds):
-        for name, forward in variants.items():
+        for name, variant in variants.items():
             for phase, found in speeds.items():
                 found.setdefault(name, [])
-                if forward is not None:
-                    found[name].append(_speed(phase, forward, network, descent, batches if phase == "train" else tests))
+                if variant is not None:
+                    network.train(phase == "train")
+                    found[name].append(_trained(variant, batches) if phase == "train" else _tested(variant, tests))
                     memory[name] = memory[name] or _memory(place)
     medians = {
         phase: {name: round(statistics.median(values), 1) if values else None for name, values in found.items()}
@@ -158,39 +167,50 @@ def operations(network: ConvNet, lengths: np.ndarray) -> float:
         network: the layers.
         lengths: int64 [rows], of the texts.
     """
-    columns, used, total = network.length, np.clip(lengths, 1, network.length), 0.0
+    geometry, total = network.geometry, 0.0
+    texts = np.clip(lengths, 1, network.length)
+    # Columns that each layer makes, on average.
+    used = [
+        float(np.minimum(-(-texts // scale), limit).mean())
+        for scale, limit in zip(geometry.scales[1:], geometry.limits[1:], strict=True)
+    ]
     kernels = [weight for weight, _ in working(network.convolutions, torch.float32)]
-    for number, (weight, pool) in enumerate(zip(kernels, network.pools, strict=True)):
-        columns = (columns - weight.shape[3] + 1) // pool
-        used = np.minimum(-(-used // pool), columns)
+    for number, (weight, pool, columns) in enumerate(zip(kernels, geometry.pools, used, strict=True)):
         if number > 0 or network.embedding is not None:
-            total += weight.numel() * pool * float(used.mean())
+            total += weight.numel() * pool * columns
     first, *others = (weight.numel() for weight, _ in working(network.connected, torch.float32))
-    return 2 * (total + first * float(used.mean()) / columns + sum(others))
+    return 2 * (total + first * used[-1] / geometry.limits[-1] + sum(others))
 
 
-def _speed(phase: str, forward: Forward, network: ConvNet, descent: Descent, batches: list[Batch]) -> float:
-    """Samples per second; the first minibatch warms up."""
-    network.train(phase == "train")
+def _trained(variant: Variant, batches: list[Batch]) -> float:
+    """Samples per second in training; nothing is learnt, since the rate is 0."""
+    return _speed(lambda batch: variant[1](batch, 0.0), batches)
+
+
+@torch.inference_mode()
+def _tested(variant: Variant, batches: list[Batch]) -> float:
+    """Samples per second in testing."""
+    return _speed(variant[0], batches)
+
+
+def _speed(work: Callable[[Batch], Any], batches: list[Batch]) -> float:
+    """Samples per second of whole rounds of the minibatches, which differ in length, after some to warm up."""
+    cuda = batches[0].labels.is_cuda
+    # Where steps are recorded, all shapes are to be met.
+    for batch in batches if cuda else batches[:1]:
+        work(batch)
     samples, begun = 0, 0.0
-    for number, batch in enumerate(cycle(batches)):
-        if phase == "train":
-            F.cross_entropy(forward(network, batch).float(), batch.labels).backward()  # type: ignore[no-untyped-call]
-            descent.update(0.0)
-        else:
-            with torch.inference_mode():
-                forward(network, batch)
-        if batch.labels.is_cuda and (number == 0 or number % len(batches) == 0):
-            torch.cuda.synchronize()
-        if number == 0:
-            begun = time.perf_counter()
-            continue
+    for batch in cycle(batches):
+        if batch is batches[0]:
+            if cuda:
+                torch.cuda.synchronize()
+            spent = time.perf_counter() - begun
+            if samples and spent >= SECONDS:
+                return samples / spent
+            begun = begun if samples else time.perf_counter()
+        work(batch)
         samples += len(batch)
-        # Batches of a test differ in length: only whole rounds of them compare.
-        whole = phase == "train" or number % len(batches) == 0
-        if whole and time.perf_counter() - begun >= SECONDS:
-            break
-    return samples / (time.perf_counter() - begun)
+    raise AssertionError("minibatches go round for ever")
 
 
 def _peak(place: torch.device, dtype: torch.dtype) -> float:

@@ -67,7 +67,7 @@ class Classifier:
         def log_odds(texts: list[list[str]]) -> np.ndarray:
             split = Split(ragged(map(self._read, texts), dtype="int32"), self._device)
             odds = np.empty(len(split))
-            for rows, batch in split.by_length(scores.ROWS):
+            for rows, batch in split.by_length(scores.rows_at_once(split.device)):
                 # Of scores, not of probabilities, which are 1 to the last bit where the network is sure.
                 others = self.model.network(batch, torch.float32).double()
                 own = others[:, index].clone()

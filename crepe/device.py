@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -123,6 +124,8 @@ def be_exact() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # As use_deterministic_algorithms does, which takes two seconds to import what it does not need.
     torch.set_deterministic_debug_mode("warn")
+    # Nothing here reads what it has not written, and to fill it takes a tenth of a step on a GPU.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -139,6 +142,11 @@ def keep_memory() -> None:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)
         mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**31 - 1)
+
+
+def fusing(tensor: torch.Tensor) -> bool:
+    """Whether kernels of our own (`crepe.fused`) compute with such a tensor."""
+    return tensor.is_cuda and find_spec("triton") is not None
 
 
 def send(values: np.ndarray, device: torch.device) -> torch.Tensor:

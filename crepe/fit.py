@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crepe import checkpoints, heartbeat
@@ -21,6 +21,7 @@ from crepe.errors import CrepeError
 from crepe.optimizer import Descent
 from crepe.progress import meter
 from crepe.scores import predict
+from crepe.steps import Step, step_of
 
 HISTORY = (
     "epoch",
@@ -103,6 +104,7 @@ def fit(
         print(f"{run.title}: goes on after {run.done:,} of {run.total:,} minibatches", file=sys.stderr, flush=True)
     if run.done == 0:
         show(0)
+    step = step_of(Step(partial(run.network, dtype=run.dtype), descent, tally, run.recipe.clip), run.network)
     sampler = Sampler(run.train.labels, run.classes, run.recipe.minibatch, run.seed)
     end = run.total if steps is None else min(steps, run.total)
     size, clock, note = run.recipe.minibatch, time.monotonic(), ""
@@ -130,14 +132,7 @@ def fit(
             # Dropout is a function of seed and minibatch too.
             torch.manual_seed((run.seed << 32) + run.done)
             batch = run.train.drawn(sampler.rows(run.done), run.seed, run.done)
-            scores = run.network(batch, run.dtype)
-            loss = F.cross_entropy(scores.to(torch.promote_types(run.dtype, torch.float32)), batch.labels)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if run.recipe.clip is not None:
-                nn.utils.clip_grad_norm_(run.network.parameters(), run.recipe.clip)
-            descent.update(rate)
-            with torch.no_grad():
-                tally += torch.stack([loss.detach().double() * size, (scores.argmax(1) != batch.labels).sum().double()])
+            step(batch, rate)
             run.done += 1
             ended = number + 1 == run.epoch_minibatches
             due = ended or run.done == end

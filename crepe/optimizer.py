@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from crepe.device import fusing
+
 PIECE = 2**19
 """Values that a CPU updates at a time: few enough to stay in its cache from one operation to the next."""
 
@@ -33,10 +35,17 @@ class Descent:
             assert parameter.grad is not None, "update() follows backward()"
             gradients.append(parameter.grad)
             parameter.grad = None
+        keep = 1 - rate * self._decay
+        if fusing(gradients[0]):
+            from crepe import fused
+
+            for tensors in zip(self.parameters, self.steps, gradients, strict=True):
+                fused.descend(*tensors, self._momentum, rate, keep)
+            return
         for p, m, g in zip(_portions(self.parameters), _portions(self.steps), _portions(gradients), strict=True):
             torch._foreach_mul_(m, self._momentum)
             torch._foreach_add_(m, g, alpha=-rate)
-            torch._foreach_mul_(p, 1 - rate * self._decay)
+            torch._foreach_mul_(p, keep)
             torch._foreach_add_(p, m)
 
 

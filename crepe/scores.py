@@ -10,8 +10,10 @@ from torch import nn
 
 from crepe.batches import Split
 
-ROWS = 256
-"""Rows tested at once."""
+
+def rows_at_once(device: torch.device) -> int:
+    """Rows tested at once: as many as keep the device busy."""
+    return 1024 if device.type == "cuda" else 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def predict(network: nn.Module, split: Split, dtype: torch.dtype) -> Predictions
     network.eval()
     probabilities, losses = [], []
     rows = []
-    for indices, batch in split.by_length(ROWS):
+    for indices, batch in split.by_length(rows_at_once(split.device)):
         log = F.log_softmax(network(batch, dtype).double(), dim=1)
         rows.append(indices)
         probabilities.append(log.exp().float())

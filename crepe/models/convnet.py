@@ -27,7 +27,6 @@ for the rows that reach that far and, once for all others, for the constant.
 from collections.abc import Iterable
 from itertools import pairwise
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,13 +35,8 @@ from crepe.batches import Batch
 from crepe.catalog import Network
 from crepe.errors import CrepeError
 from crepe.models import Inputs, embed
-from crepe.models.packed import Layout, Packed, convolve, lookup, max_pool, move, ragged_linear
-
-GROUP = 16
-"""Rows that the first fully connected layer takes as if they were of one length."""
-
-QUANTUM = {"cpu": 64}
-"""Totals of packed columns are multiples of this, 512 where nothing is said: libraries plan each new shape."""
+from crepe.models.packed import activate, convolve, convolve_moved, lookup, move, ragged_linear, rectify
+from crepe.models.plan import Geometry, Plan
 
 
 def build(network: Network, inputs: Inputs) -> "ConvNet":
@@ -74,16 +68,14 @@ class ConvNet(nn.Module):
         super().__init__()
         self.length = length
         self.dropout = network.dropout
-        self.pools = [pool for _, pool in network.convolutions]
+        self.geometry = Geometry(length, network.convolutions)
         self.embedding = nn.Parameter(torch.empty(symbols + 1, network.embedding)) if network.embedding else None
         widths = [network.embedding or symbols] + [network.features] * len(network.convolutions)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, outputs, (1, kernel))
             for (inputs, outputs), (kernel, _) in zip(pairwise(widths), network.convolutions, strict=True)
         ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        columns = length
-        for kernel, pool in network.convolutions:
-            columns = max(columns - kernel + 1, 0) // pool
+        columns = self.geometry.limits[-1]
         if columns == 0:
             raise CrepeError(
                 f"configuration: the convolutions leave no column of a text of {length}; make length larger"
@@ -98,10 +90,10 @@ class ConvNet(nn.Module):
             batch: the rows.
             dtype: what is computed in; the parameters keep theirs, and their gradients too.
         """
-        *stacked, empty = self._convolve(batch, dtype)
+        constant, *stacked = self._convolve(batch, dtype)
         first, *others = self.connected
         large, small = first.parameters()
-        x = ragged_linear(stacked, empty[0, 0], large, small.to(dtype))
+        x = ragged_linear(stacked, constant, large, small.to(dtype))
         for weight, bias in working(others, dtype):
             x = F.linear(drop(rectify(x), self.dropout if self.training else 0.0), weight, bias)
         return x
@@ -117,55 +109,34 @@ class ConvNet(nn.Module):
         first: Tensor = next(self.convolutions.parameters()).detach()
         return first.squeeze(2).flip(2)
 
-    def _convolve(self, batch: Batch, dtype: torch.dtype) -> list[Tensor]:
-        """The last convolution's output by groups of rows, [rows, used columns, features] each.
+    def size(self, batch: Batch) -> int:
+        """What the shapes of all that is computed follow from, with the number of rows, where they are fixed.
 
-        The last group is the empty text alone, with the one column that stands for all behind the others' ends.
+        That is the most symbols that the rows hold.
         """
-        device = batch.labels.device
-        quantum = QUANTUM.get(device.type, 512)
-        columns, used = self.length, np.append(np.minimum(batch.lengths, self.length), 0)
-        kernels = working(self.convolutions, dtype)
-        packed: Packed | None = None
-        for (weight, bias), pool in zip(kernels, self.pools, strict=True):
-            kernel = weight.shape[3]
-            columns = (columns - kernel + 1) // pool
-            # Even the empty text keeps a column: the constant.
-            used = np.clip(-(-used // pool), 1, columns)
-            # Whole windows, so that pooling does not straddle two texts, and room for what the last column looks into;
-            # at the end as many more as make the columns that come out whole windows, too.
-            widths = (used + -(-(kernel - 1) // pool)) * pool
-            widths[-1] += -widths.sum() % (quantum * pool) + (kernel - 1) % pool
-            needed = Layout(widths, device)
-            if packed is not None:
-                x = convolve(move(packed, needed), weight)
-            elif self.embedding is not None:
-                x = convolve(embed(batch.take(needed.rows, needed.columns), self.embedding, dtype), weight)
-            else:
-                x = lookup(batch.take(needed.rows, needed.columns), weight)
-            pooled = needed if pool == 1 else Layout(widths // pool, device)
-            packed = Packed(rectify(max_pool(x, pool) + bias), pooled, used)
-        # Rows are sorted by length: the last of a group is its longest.
-        shapes = [(last - first, int(used[last - 1])) for first, last in groups(len(batch))] + [(1, 1)]
-        grouped = Layout(np.concatenate([np.full(rows, width) for rows, width in shapes]), device)
-        assert packed is not None, "there is a convolution"
-        parts = move(packed, grouped).split_with_sizes([rows * width for rows, width in shapes])
-        return [part.view(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]
+        return self.geometry.size(batch.lengths, batch.labels.device)
 
+    def _convolve(self, batch: Batch, dtype: torch.dtype) -> list[Tensor]:
+        """The last convolution's output: [features], the constant; and by groups of rows, [rows, columns, features].
 
-def groups(rows: int) -> list[tuple[int, int]]:
-    """First and last row (exclusive) of each group of a minibatch."""
-    return [(first, min(first + GROUP, rows)) for first in range(0, rows, GROUP)]
+        The constant stands for all columns behind those given.
+        """
+        plan = Plan(self.geometry, batch.sizes, batch.lengths)
+        codes = batch.take(plan.rows, plan.columns)
+        (weight, bias), *others = working(self.convolutions, dtype)
+        x = lookup(codes, weight) if self.embedding is None else convolve(embed(codes, self.embedding, dtype), weight)
+        first, *pools = self.geometry.pools
+        x = activate(x, bias, first)
+        *between, last = plan.moves
+        for (weight, bias), pool, way in zip(others, pools, between, strict=True):
+            x = activate(convolve_moved(x, way, weight), bias, pool)
+        constant, *parts = move(x, last).split_with_sizes([1, *(rows * columns for rows, columns in plan.groups)])
+        return [constant[0], *(part.view(*shape, -1) for part, shape in zip(parts, plan.groups, strict=True))]
 
 
 def working(layers: Iterable[nn.Module], dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
     """Weight and bias of each layer as they are computed with; gradients come back in the parameters' own dtype."""
     return [(weight.to(dtype), bias.to(dtype)) for weight, bias in (layer.parameters() for layer in layers)]
-
-
-def rectify(x: Tensor) -> Tensor:
-    """The original's rectifier (its `Threshold(1e-6)`): x where x > 1e-6, else 0."""
-    return F.threshold(x, 1e-6, 0.0)
 
 
 def drop(x: Tensor, share: float) -> Tensor:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from crepe.batches import Batch
 from crepe.models import embed
-from crepe.models.convnet import ConvNet, drop, rectify, working
+from crepe.models.convnet import ConvNet, drop, working
 from crepe.models.linear import Linear
 from crepe.models.lstm import LSTM
+from crepe.models.packed import rectify
 
 
 def dense(network: ConvNet, batch: Batch, dtype: torch.dtype, channels_last: bool = False) -> Tensor:
@@ -50,7 +51,7 @@ def convnet(network: ConvNet, codes: Tensor, dtype: torch.dtype, channels_last: 
         x = embed(codes, network.embedding, dtype).transpose(1, 2)
     if channels_last:
         x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-    for (weight, bias), pool in zip(kernels, network.pools, strict=True):
+    for (weight, bias), pool in zip(kernels, network.geometry.pools, strict=True):
         if channels_last:
             x = F.max_pool2d(rectify(F.conv2d(x, weight, bias)), (1, pool))
         else:

@@ -6,7 +6,6 @@ batches of images of one size.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from crepe.device import send
+from crepe.device import fusing
+from crepe.models.plan import Move, fixed
+
+THRESHOLD = 1e-6
+"""Of the rectifier."""
 
 PIECE = 256
 """Columns of a piece."""
@@ -24,42 +27,8 @@ PIECE = 256
 PLACEWISE = torch.backends.cpu.get_cpu_capability() != "AVX512"
 """Whether a CPU convolves by a matrix product for each place in the kernel; oneDNN is faster with wide registers."""
 
-
-class Layout:
-    """Where the columns of each row stand when all rows stand behind one another.
-
-    Args:
-        widths: int64 [rows], columns of each row, 1 or more.
-        device: of the tensors.
-    """
-
-    def __init__(self, widths: np.ndarray, device: torch.device) -> None:
-        self.widths = widths
-        self.begins = np.cumsum(widths) - widths
-        rows = np.repeat(np.arange(len(widths)), widths)
-        self.starts = send(self.begins, device)
-        """int64 [rows], place of each row's first column."""
-        self.rows = send(rows, device)
-        """int64 [total], row of each place."""
-        self.columns = send(np.arange(len(rows)) - self.begins[rows], device)
-        """int64 [total], column within its row of each place."""
-
-    def behind(self, used: np.ndarray) -> np.ndarray:
-        """Places of the columns behind the first `used` of each row: int64."""
-        rest = self.widths - used
-        ends = np.cumsum(rest)
-        return np.repeat(self.begins + used - ends + rest, rest) + np.arange(ends[-1])
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """The columns of a minibatch between two layers. The last row is the empty text."""
-
-    values: Tensor
-    """[columns, features]; at the end spare columns of the layout may be lacking."""
-    layout: Layout
-    used: np.ndarray
-    """int64 [rows], how many of a row's columns are its own; for those behind, the empty text's first stands."""
+ALIGNED = 8
+"""Rows of matrices in bfloat16 are multiples of this for the units of a GPU that multiply them."""
 
 
 def lookup(codes: Tensor, weight: Tensor) -> Tensor:
@@ -73,6 +42,12 @@ def lookup(codes: Tensor, weight: Tensor) -> Tensor:
         [columns - kernel + 1, features].
     """
     features, symbols, _, kernel = weight.shape
+    if fixed(codes.device):
+        # One product of what a kernel sees of one-hot columns: they are small, and no gradient of theirs is asked for.
+        size = symbols + -symbols % ALIGNED
+        hot = (codes[:, None] == torch.arange(1, size + 1, device=codes.device)).to(weight.dtype)
+        seen = hot.flatten().unfold(0, kernel * size, size).contiguous()
+        return seen @ F.pad(weight.squeeze(2).transpose(1, 2), (0, size - symbols)).flatten(1).t()
     # Row k * (symbols + 1) + i is what symbol i at position k of the kernel adds; symbol 0 adds nothing.
     table = F.pad(weight.squeeze(2).permute(2, 1, 0), (0, 0, 1, 0)).reshape(-1, features)
     bags = codes.unfold(0, kernel, 1) + torch.arange(kernel, device=codes.device) * (symbols + 1)
@@ -167,6 +142,90 @@ class _ByPieces(torch.autograd.Function):
         return _packed(for_x), conv2d_weight(seen, weight.shape, pieces)  # type: ignore[no-untyped-call]
 
 
+def convolve_moved(x: Tensor, way: Move, weight: Tensor) -> Tensor:
+    """Convolution over columns that were moved: `convolve(move(x, way), weight)`."""
+    if fixed(x.device):
+        y: Tensor = _ByWindows.apply(x, way, weight)  # type: ignore[no-untyped-call]
+        return y
+    return convolve(move(x, way), weight)
+
+
+class _ByWindows(torch.autograd.Function):
+    """One matrix product over what the kernel sees at each column, moved there at once: few kernels for a GPU to start.
+
+    The gradient of the columns is the same of the other way round: each picks the gradients of all that saw it. The
+    constant, which is seen in many places, gets the sum of what these would pick.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, way: Move, weight: Tensor) -> Tensor:
+        outputs, inputs, _, kernel = weight.shape
+        seen = _windows(x, way.places.unfold(0, kernel, 1))
+        ctx.way, ctx.length = way, len(x)
+        ctx.save_for_backward(seen, weight)
+        return seen @ weight.permute(0, 2, 3, 1).reshape(outputs, kernel * inputs).t()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor]:
+        seen, weight = ctx.saved_tensors
+        outputs, inputs, _, kernel = weight.shape
+        for_weight = (gradient.t() @ seen).view(outputs, 1, kernel, inputs).permute(0, 3, 1, 2)
+        # Place p of the kernel saw a column where gradient `column + kernel - 1 - p` stands here; the last one is zero.
+        gradient = F.pad(gradient, (0, 0, kernel - 1, kernel))
+        back, unused = ctx.way.back[: ctx.length, None], ctx.way.unused[: ctx.length, None]
+        picked = (back + torch.arange(kernel - 1, -1, -1, device=back.device)).masked_fill_(unused, len(gradient) - 1)
+        by = _windows(gradient, picked)
+        lacking = F.pad(ctx.way.lacking, (kernel - 1, kernel)).unfold(0, len(ctx.way.lacking) + kernel, 1)
+        by[0] += (lacking.to(gradient.dtype) @ gradient[: lacking.shape[1]]).flatten()
+        return by @ weight.permute(3, 0, 2, 1).reshape(kernel * outputs, inputs), None, for_weight
+
+
+def _windows(x: Tensor, places: Tensor) -> Tensor:
+    """Rows of a matrix side by side: [columns, features] by int64 [windows, width] to [windows, width * features]."""
+    return x.index_select(0, places.flatten()).view(len(places), -1)
+
+
+def activate(x: Tensor, bias: Tensor, pool: int) -> Tensor:
+    """Pooling, bias and rectifier, in this order: [columns, features] to [columns // pool, features].
+
+    Args:
+        x: whole windows of the pooling.
+        bias: [features].
+        pool: columns of which the maximum is taken.
+    """
+    if fusing(x):
+        y: Tensor = _Activate.apply(x, bias, pool)  # type: ignore[no-untyped-call]
+        return y
+    return rectify(max_pool(x, pool) + bias)
+
+
+class _Activate(torch.autograd.Function):
+    """In one pass over memory either way."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bias: Tensor, pool: int) -> Tensor:
+        from crepe import fused
+
+        y, which = fused.activate(x, bias, pool, THRESHOLD)
+        ctx.pool = pool
+        ctx.save_for_backward(which)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        from crepe import fused
+
+        (which,) = ctx.saved_tensors
+        for_x = fused.spread(gradient, which, ctx.pool)
+        # A product takes half the time of a sum, for want of many columns to divide it by.
+        return for_x, (for_x.new_ones(1, len(for_x)) @ for_x)[0], None
+
+
+def rectify(x: Tensor) -> Tensor:
+    """The original's rectifier (its `Threshold(1e-6)`): x where x > 1e-6, else 0."""
+    return F.threshold(x, THRESHOLD, 0.0)
+
+
 def max_pool(x: Tensor, pool: int) -> Tensor:
     """The maximum of each `pool` columns, a divisor of all: [columns, features] to [columns // pool, features]."""
     if pool == 1:
@@ -186,35 +245,30 @@ def _packed(image: Tensor) -> Tensor:
     return image.permute(0, 2, 3, 1).flatten(0, 2)
 
 
-def move(packed: Packed, target: Layout) -> Tensor:
-    """Columns of each row to where `target` wants them: [all columns of `target`, features]."""
-    return _Move.apply(packed.values, packed.layout, packed.used, target)  # type: ignore[no-untyped-call, no-any-return]
+def move(x: Tensor, way: Move) -> Tensor:
+    """Columns to where the next layer wants them: [columns left, features] to [columns wanted, features]."""
+    return _Move.apply(x, way)  # type: ignore[no-untyped-call, no-any-return]
 
 
 class _Move(torch.autograd.Function):
     """Both ways by picking rows of a matrix: fast, and in a fixed order on every device."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, source: Layout, used: np.ndarray, target: Layout) -> Tensor:
-        moved = np.minimum(used, target.widths)
-        lacking = send(target.behind(moved), values.device)
-        places = source.starts[target.rows] + target.columns
-        places.index_fill_(0, lacking, int(source.begins[-1]))
-        ctx.source, ctx.moved, ctx.target, ctx.length = source, moved, target, len(values)
-        ctx.save_for_backward(lacking)
-        return values.index_select(0, places)
+    def forward(ctx: Any, x: Tensor, way: Move) -> Tensor:
+        ctx.way, ctx.length = way, len(x)
+        return x.index_select(0, way.places)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        source, target, length = ctx.source, ctx.target, ctx.length
-        (lacking,) = ctx.saved_tensors
-        spare = source.behind(ctx.moved)
-        unused = send(spare[spare < length], gradient.device)
-        places = target.starts[source.rows[:length]] + source.columns[:length]
-        places.index_fill_(0, unused, 0)
-        for_values = gradient.index_select(0, places).index_fill_(0, unused, 0)
-        for_values[int(source.begins[-1])] += gradient.index_select(0, lacking).sum(0)
-        return for_values, None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        way, unused = ctx.way, ctx.way.unused[: ctx.length]
+        for_x = gradient.index_select(0, way.back[: ctx.length])
+        if fixed(gradient.device):
+            for_x.masked_fill_(unused[:, None], 0)
+            for_x[0] += way.lacking.to(gradient.dtype) @ gradient
+        else:
+            for_x.index_fill_(0, unused.nonzero().flatten(), 0)
+            for_x[0] += gradient.index_select(0, way.lacking.nonzero().flatten()).sum(0)
+        return for_x, None
 
 
 def ragged_linear(stacked: Sequence[Tensor], constant: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -236,8 +290,8 @@ def ragged_linear(stacked: Sequence[Tensor], constant: Tensor, weight: Tensor, b
 class _RaggedLinear(torch.autograd.Function):
     """The products of `ragged_linear`, each part of the large weight and of its gradient being touched once.
 
-    The weight is cut into blocks of columns. A block is multiplied with the rows that reach it and with a row of
-    constants, whose product is that of all other rows.
+    The weight is cut into blocks of columns. A block is multiplied with the rows that reach it and, if there are
+    others, with a row of constants, whose product is that of each of these.
     """
 
     @staticmethod
@@ -245,13 +299,13 @@ class _RaggedLinear(torch.autograd.Function):
         matrix = weight.to(constant.dtype)
         blocks = _blocks(stacked, constant, weight.shape[1] // len(constant))
         total = constant.new_zeros(sum(map(len, stacked)), len(weight))
-        for span, rows in blocks:
+        for span, rows, short in blocks:
             product = rows @ matrix[:, span].t()
-            short = len(total) - len(rows) + 1
-            total[:short] += product[0]
-            total[short:] += product[1:]
-        ctx.save_for_backward(constant, weight, matrix, *(rows for _, rows in blocks))
-        ctx.spans, ctx.shapes = [span for span, _ in blocks], [group.shape for group in stacked]
+            if short:
+                total[:short] += product[0]
+            total[short:] += product[min(short, 1) :]
+        ctx.save_for_backward(constant, weight, matrix, *(rows for _, rows, _ in blocks))
+        ctx.spans, ctx.shapes = [(span, short) for span, _, short in blocks], [group.shape for group in stacked]
         return total
 
     @staticmethod
@@ -259,14 +313,14 @@ class _RaggedLinear(torch.autograd.Function):
         constant, weight, matrix, *blocks = ctx.saved_tensors
         for_constant, for_weight = torch.zeros_like(constant), torch.empty_like(weight)
         for_groups = [gradient.new_empty(shape).flatten(1) for shape in ctx.shapes]
-        for span, rows in zip(ctx.spans, blocks, strict=True):
-            short, long = gradient.split_with_sizes([len(gradient) - len(rows) + 1, len(rows) - 1])
-            for_rows = torch.cat([short.sum(0, keepdim=True), long])
+        for (span, short), rows in zip(ctx.spans, blocks, strict=True):
+            for_rows = torch.cat([gradient[:short].sum(0, keepdim=True), gradient[short:]]) if short else gradient
             for_weight[:, span] = for_rows.t() @ rows
             for_rows = for_rows @ matrix[:, span]
-            for_constant += for_rows[0].view(-1, len(constant)).sum(0)
+            if short:
+                for_constant += for_rows[0].view(-1, len(constant)).sum(0)
             reached = [group for group in for_groups if group.shape[1] >= span.stop]
-            parts = for_rows[1:].split_with_sizes([len(group) for group in reached])
+            parts = for_rows[min(short, 1) :].split_with_sizes([len(group) for group in reached])
             for group, part in zip(reached, parts, strict=True):
                 group[:, span] = part
         return (
@@ -276,19 +330,17 @@ class _RaggedLinear(torch.autograd.Function):
         )
 
 
-def _blocks(stacked: Sequence[Tensor], constant: Tensor, columns: int) -> list[tuple[slice, Tensor]]:
-    """The columns cut where a group ends: place of a block in the weight; the constants, and the rows that reach it.
+def _blocks(stacked: Sequence[Tensor], constant: Tensor, columns: int) -> list[tuple[slice, Tensor, int]]:
+    """The columns cut where a group ends: a block's place in the weight; the rows that reach it; how many do not.
 
-    The latter are [1 + rows, size].
+    If there are such, the first of the rows is one of constants: [rows, size].
     """
     bounds = sorted({0, columns, *(group.shape[1] for group in stacked)})
-    return [
-        (
-            slice(first * len(constant), last * len(constant)),
-            torch.cat(
-                [constant.repeat(1, last - first)]
-                + [group[:, first:last].flatten(1) for group in stacked if group.shape[1] >= last]
-            ),
-        )
-        for first, last in pairwise(bounds)
-    ]
+    total, blocks = sum(map(len, stacked)), []
+    for first, last in pairwise(bounds):
+        rows = [group[:, first:last].flatten(1) for group in stacked if group.shape[1] >= last]
+        short = total - sum(map(len, rows))
+        if short:
+            rows.insert(0, constant.repeat(1, last - first))
+        blocks.append((slice(first * len(constant), last * len(constant)), torch.cat(rows), short))
+    return blocks

@@ -1,5 +1,8 @@
 """The ragged ConvNet against the plain one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -10,12 +13,22 @@ from hypothesis import strategies as st
 from crepe.batches import Split
 from crepe.catalog import Network
 from crepe.errors import CrepeError
-from crepe.models import Inputs, build, initialize, packed
-from crepe.models.convnet import GROUP, QUANTUM, ConvNet, drop, groups
+from crepe.models import Inputs, build, initialize, packed, plan
+from crepe.models.convnet import ConvNet, drop
 from crepe.models.dense import dense
 from crepe.shards import ragged
 
+SHAPES = pytest.mark.parametrize("fixed", [False, True], ids=["shapes by the texts", "fixed shapes"])
+
 PAPER = ((7, 3), (7, 3), (3, 1), (3, 1), (3, 1), (3, 3))
+
+
+@contextmanager
+def as_on(fixed: bool) -> Iterator[None]:
+    """The CPU computes as a GPU does, in fixed shapes, or as itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "FIXED", ["cpu"] if fixed else [])
+        yield
 
 
 def make(convolutions=PAPER, length=1014, features=4, dropout=0.0, deviation=0.2, embedding=0) -> ConvNet:
@@ -57,6 +70,7 @@ def compare(network: ConvNet, batch) -> None:
         assert (a - b).abs().max() <= 1e-10 * b.abs().max()
 
 
+@SHAPES
 @settings(max_examples=25, deadline=None)
 @given(
     lengths=st.lists(st.integers(0, 2000), min_size=1, max_size=12),
@@ -64,13 +78,16 @@ def compare(network: ConvNet, batch) -> None:
     layers=st.sampled_from([PAPER, ((3, 1),), ((1, 1), (5, 4)), ((7, 3), (2, 1), (3, 2))]),
     embedding=st.sampled_from([0, 6]),
 )
-def test_exact_in_double_precision(lengths: list[int], seed: int, layers, embedding: int) -> None:
-    compare(make(layers, embedding=embedding).double(), batch_of(lengths, seed))
+def test_exact_in_double_precision(fixed: bool, lengths: list[int], seed: int, layers, embedding: int) -> None:
+    with as_on(fixed):
+        compare(make(layers, embedding=embedding).double(), batch_of(lengths, seed))
 
 
+@SHAPES
 @pytest.mark.parametrize("lengths", [[0], [1], [1013], [1014], [1500], [0, 0, 0], [0, 1, 26, 27, 28, 1013, 1014, 1015]])
-def test_exact_at_the_edges(lengths: list[int]) -> None:
-    compare(make().double(), batch_of(lengths))
+def test_exact_at_the_edges(fixed: bool, lengths: list[int]) -> None:
+    with as_on(fixed):
+        compare(make().double(), batch_of(lengths))
 
 
 @pytest.mark.parametrize("placewise", [False, True])
@@ -80,19 +97,21 @@ def test_exact_by_either_way_to_convolve(placewise: bool, monkeypatch: pytest.Mo
     compare(make(((5, 2), (4, 3), (2, 2)), embedding=6).double(), batch_of([0, 3, 200, 1014]))
 
 
-def test_exact_with_totals_rounded_up_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(QUANTUM, "cpu", 512)
+def test_exact_with_totals_rounded_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plan.QUANTUM, "cpu", 512)
     compare(make().double(), batch_of([3, 200, 1014]))
 
 
-def test_single_precision_is_as_near_the_truth_as_the_plain_network() -> None:
+@SHAPES
+def test_single_precision_is_as_near_the_truth_as_the_plain_network(fixed: bool) -> None:
     turned = 0
     for seed in range(20):
         generator = np.random.default_rng(seed)
         batch = batch_of(list(generator.integers(0, 1100, generator.integers(1, 40))), seed)
         network = make(deviation=0.1)
         truth = outcome(dense, make(deviation=0.1).double(), batch, torch.float64)
-        ours, plain = (outcome(forward, network, batch, torch.float32) for forward in (ConvNet.forward, dense))
+        with as_on(fixed):
+            ours, plain = (outcome(forward, network, batch, torch.float32) for forward in (ConvNet.forward, dense))
         errors = [
             [((found - exact).abs().max() / exact.abs().max()).item() for exact, found in zip(truth, way, strict=True)]
             for way in (ours, plain)
@@ -114,10 +133,12 @@ def test_dropout_is_the_same_function() -> None:
     assert not torch.equal(first, second)
 
 
-def test_bfloat16_is_near_and_its_gradients_are_float32() -> None:
+@SHAPES
+def test_bfloat16_is_near_and_its_gradients_are_float32(fixed: bool) -> None:
     network = make()
     batch = batch_of([0, 20, 300, 1014])
-    rough, exact = network(batch, torch.bfloat16), network(batch, torch.float32)
+    with as_on(fixed):
+        rough, exact = network(batch, torch.bfloat16), network(batch, torch.float32)
     assert rough.dtype == torch.bfloat16
     assert (rough - exact).abs().max() < 0.05 * exact.abs().max()
     F.cross_entropy(rough.float(), batch.labels).backward()
@@ -141,13 +162,6 @@ def test_a_short_training_follows_the_same_curve() -> None:
         curves.append(curve)
     np.testing.assert_allclose(*curves, rtol=1e-4)
     assert curves[0][0] != curves[0][-1]
-
-
-@given(st.integers(1, 300))
-def test_groups_cover_every_row_once(rows: int) -> None:
-    found = groups(rows)
-    assert [row for first, last in found for row in range(first, last)] == list(range(rows))
-    assert all(last - first <= GROUP for first, last in found)
 
 
 def test_too_short_a_length_is_refused() -> None:

@@ -1,15 +1,19 @@
 """Layers over packed columns against torch's."""
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from crepe.models import packed
-from crepe.models.packed import Layout, Packed, convolve, lookup, max_pool, move, ragged_linear
+from crepe.models import packed, plan
+from crepe.models.packed import convolve, convolve_moved, lookup, max_pool, move, ragged_linear
+from crepe.models.plan import Move
+
+FIXED = pytest.mark.parametrize("fixed", [[], ["cpu"]], ids=["shapes by the texts", "fixed shapes"])
 
 
-def test_lookup_is_a_convolution_over_one_hot_columns() -> None:
+@FIXED
+def test_lookup_is_a_convolution_over_one_hot_columns(fixed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "FIXED", fixed)
     generator = torch.Generator().manual_seed(0)
     codes = torch.randint(0, 6, (20,), generator=generator)
     weight = torch.randn(8, 5, 1, 3, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -38,7 +42,11 @@ def test_convolution_is_that_of_torch(placewise: bool, monkeypatch: pytest.Monke
     assert torch.autograd.gradcheck(convolve, (x, weight))
 
 
-def test_pooling_is_that_of_torch_where_columns_are_equal_too() -> None:
+@FIXED
+def test_pooling_is_that_of_torch_where_columns_are_equal_too(
+    fixed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "FIXED", fixed)
     x = torch.tensor([[1.0, 5.0], [1.0, 4.0], [0.0, 5.0], [2.0, 0.0], [2.0, 0.0], [3.0, 0.0]]).requires_grad_()
     y = max_pool(x, 3)
     torch.testing.assert_close(y, F.max_pool1d(x.t(), 3).t())
@@ -47,18 +55,22 @@ def test_pooling_is_that_of_torch_where_columns_are_equal_too() -> None:
     assert torch.equal(ours, theirs)
 
 
-def test_columns_that_are_lacking_are_the_first_of_the_empty_text() -> None:
-    device = torch.device("cpu")
-    values = torch.arange(14, dtype=torch.float64).view(7, 2).requires_grad_()
-    # Three rows; of the last, the empty text's, two spare columns are not there.
-    source, used, target = Layout(np.array([3, 2, 4]), device), np.array([2, 2, 1]), Layout(np.array([4, 1, 2]), device)
-    assert source.behind(used).tolist() == [2, 6, 7, 8]
-
-    def moved(values: torch.Tensor) -> torch.Tensor:
-        return move(Packed(values, source, used), target)
-
-    assert torch.equal(moved(values), values[[0, 1, 5, 5, 3, 5, 5]])
-    assert torch.autograd.gradcheck(moved, values)
+@FIXED
+def test_columns_that_are_lacking_are_the_constant(fixed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "FIXED", fixed)
+    # The constant, a text of two columns, spare ones; wanted are a column each of the first two, three of the third.
+    way = Move(
+        places=torch.tensor([0, 1, 2, 0, 3, 0, 0]),
+        lacking=torch.tensor([False, False, False, True, False, True, True]),
+        back=torch.tensor([0, 1, 2, 4, 0, 0]),
+        unused=torch.tensor([False, False, False, False, True, True]),
+    )
+    values = torch.arange(10, dtype=torch.float64).view(5, 2).requires_grad_()
+    assert torch.equal(move(values, way), values[[0, 1, 2, 0, 3, 0, 0]])
+    assert torch.autograd.gradcheck(lambda x: move(x, way), values)
+    weight = torch.randn(3, 2, 1, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    torch.testing.assert_close(convolve_moved(values, way, weight), convolve(values[[0, 1, 2, 0, 3, 0, 0]], weight))
+    assert torch.autograd.gradcheck(lambda x, w: convolve_moved(x, way, w), (values, weight))
 
 
 @pytest.mark.parametrize("widths", [(1, 1), (0, 2), (2, 5), (5, 5)])
