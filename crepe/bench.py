@@ -39,7 +39,7 @@ from crepe.steps import Forward, Step, step_of
 
 SECONDS = 3.0
 """Shortest time of one measurement."""
-BATCHES = 16
+BATCHES = 8
 """Different minibatches that a measurement goes round in."""
 
 PHASES = ("train", "evaluate")

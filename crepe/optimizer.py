@@ -1,6 +1,6 @@
 """The original's stochastic gradient descent (its train.lua): momentum, and weight decay outside of both."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -42,17 +42,13 @@ class Descent:
             for tensors in zip(self.parameters, self.steps, gradients, strict=True):
                 fused.descend(*tensors, self._momentum, rate, keep)
             return
-        for p, m, g in zip(_portions(self.parameters), _portions(self.steps), _portions(gradients), strict=True):
-            torch._foreach_mul_(m, self._momentum)
-            torch._foreach_add_(m, g, alpha=-rate)
-            torch._foreach_mul_(p, keep)
-            torch._foreach_add_(p, m)
+        for p, m, g in zip(*map(_pieces, (self.parameters, self.steps, gradients)), strict=True):
+            m.mul_(self._momentum).add_(g, alpha=-rate)
+            torch.add(m, p, alpha=keep, out=p)
 
 
-def _portions(tensors: list[Tensor]) -> list[list[Tensor]]:
-    """Parts of the tensors to be updated together: everything at once on a GPU, piece by piece on a CPU."""
-    if tensors[0].device.type != "cpu":
-        return [tensors]
-    return [
-        [piece] for tensor in tensors for piece in torch.split(tensor, max(1, PIECE * len(tensor) // tensor.numel()))
-    ]
+def _pieces(tensors: list[Tensor]) -> Iterator[Tensor]:
+    """The tensors cut, on a CPU, into pieces."""
+    for tensor in tensors:
+        size = max(1, PIECE * len(tensor) // tensor.numel()) if tensor.device.type == "cpu" else len(tensor)
+        yield from torch.split(tensor, size)

@@ -21,7 +21,7 @@ from crepe.models.plan import Move, fixed
 THRESHOLD = 1e-6
 """Of the rectifier."""
 
-PIECE = 256
+PIECE = 64
 """Columns of a piece."""
 
 PLACEWISE = torch.backends.cpu.get_cpu_capability() != "AVX512"
@@ -125,7 +125,10 @@ class _ByPlaces(torch.autograd.Function):
 
 
 class _ByPieces(torch.autograd.Function):
-    """oneDNN's convolution; the weight's gradient over pieces, as one long row takes it many times as long."""
+    """oneDNN's convolution; the weight's gradient over pieces, as one long row takes it many times as long.
+
+    The pieces are copied to its own order of memory: left to itself, it works in another one that is a fifth slower.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
@@ -137,8 +140,10 @@ class _ByPieces(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         for_x = conv2d_input(_image(x).shape, weight, _image(gradient))  # type: ignore[no-untyped-call]
         rest = (0, 0, 0, -len(gradient) % PIECE)
-        pieces = F.pad(gradient, rest).unfold(0, PIECE, PIECE).unsqueeze(2)
-        seen = F.pad(x, rest).unfold(0, PIECE + weight.shape[3] - 1, PIECE).unsqueeze(2)
+        seen, pieces = (
+            F.pad(tensor, rest).unfold(0, width, PIECE).unsqueeze(2).contiguous(memory_format=torch.channels_last)
+            for tensor, width in ((x, PIECE + weight.shape[3] - 1), (gradient, PIECE))
+        )
         return _packed(for_x), conv2d_weight(seen, weight.shape, pieces)  # type: ignore[no-untyped-call]
 
 

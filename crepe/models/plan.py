@@ -134,13 +134,13 @@ class Plan:
         """int64 [columns], row (-1 is the empty text) and column of each place in the first layer's input."""
         own = torch.minimum(used[1:], widths[1:]).flatten()
         rows, columns = rows[first:] - (count + 1), columns[first:]
-        lacking = columns >= own[rows]
-        taken = ((begins[:-1] // pools).flatten()[rows] + columns).masked_fill_(lacking, 0)
+        lacking = columns >= own.index_select(0, rows)
+        taken = ((begins[:-1] // pools).flatten().index_select(0, rows) + columns).masked_fill_(lacking, 0)
 
         left = [total // pool for total, pool in zip(totals, geometry.pools, strict=False)]
         rows, columns = places(widths[:-1] // pools, sum(left))
-        unused = columns >= own[rows]
-        back = (begins[1:].flatten()[rows] + columns).masked_fill_(unused, 0)
+        unused = columns >= own.index_select(0, rows)
+        back = (begins[1:].flatten().index_select(0, rows) + columns).masked_fill_(unused, 0)
         self.moves = [
             Move(*parts)
             for parts in zip(
@@ -164,7 +164,8 @@ def places(widths: Tensor, total: int) -> tuple[Tensor, Tensor]:
     """
     widths = widths.flatten()
     rows = torch.repeat_interleave(widths, output_size=total)
-    return rows, torch.arange(total, device=widths.device) - (widths.cumsum(0) - widths)[rows]
+    begins = (widths.cumsum(0) - widths).index_select(0, rows)
+    return rows, torch.arange(total, device=widths.device) - begins
 
 
 @cache
