@@ -22,6 +22,10 @@ particular shape.
 and they see a third of the columns. A convolution over one-hot columns is a sum of rows of a table, one for each
 (position in the kernel, symbol), and is computed so. The first fully connected layer takes its columns in blocks, each
 for the rows that reach that far and, once for all others, for the constant.
+
+**On a GPU** nothing but the sum of the lengths, rounded up, decides on the shapes of what is computed, so that a step
+can be recorded and played again (`crepe.steps`): where columns stand is worked out on the device (`crepe.models.plan`),
+and the last convolution's output is filled up with the constant. That costs little there, and is the same function.
 """
 
 from collections.abc import Iterable

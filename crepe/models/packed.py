@@ -1,8 +1,8 @@
 """Layers over packed columns: all texts of a minibatch stand behind one another in one matrix [columns, features].
 
 What `crepe.models.convnet` is made of: convolution, pooling and a fully connected layer that cost what there is, with
-gradients that are fast and summed in a fixed order. On a CPU some are ways of our own, since libraries are made for
-batches of images of one size.
+gradients that are fast and summed in a fixed order. Some are ways of our own, since libraries are made for batches of
+images of one size: on a CPU with an eye to its caches, on a GPU with few kernels to start.
 """
 
 from collections.abc import Sequence
