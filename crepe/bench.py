@@ -15,7 +15,6 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -199,18 +198,16 @@ def _speed(work: Callable[[Batch], Any], batches: list[Batch]) -> float:
     # Where steps are recorded, all shapes are to be met.
     for batch in batches if cuda else batches[:1]:
         work(batch)
-    samples, begun = 0, 0.0
-    for batch in cycle(batches):
-        if batch is batches[0]:
-            if cuda:
-                torch.cuda.synchronize()
-            spent = time.perf_counter() - begun
-            if samples and spent >= SECONDS:
-                return samples / spent
-            begun = begun if samples else time.perf_counter()
-        work(batch)
-        samples += len(batch)
-    raise AssertionError("minibatches go round for ever")
+    if cuda:
+        torch.cuda.synchronize()
+    rounds, begun, spent = 0, time.perf_counter(), 0.0
+    while spent < SECONDS:
+        for batch in batches:
+            work(batch)
+        if cuda:
+            torch.cuda.synchronize()
+        rounds, spent = rounds + 1, time.perf_counter() - begun
+    return rounds * sum(map(len, batches)) / spent
 
 
 def _peak(place: torch.device, dtype: torch.dtype) -> float:

@@ -6,7 +6,9 @@ import platform
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
+from shutil import which
 
 import numpy as np
 import torch
@@ -146,7 +148,15 @@ def keep_memory() -> None:
 
 def fusing(tensor: torch.Tensor) -> bool:
     """Whether kernels of our own (`crepe.fused`) compute with such a tensor."""
-    return tensor.is_cuda and find_spec("triton") is not None
+    return tensor.is_cuda and _compiles(tensor.device)
+
+
+@cache
+def _compiles(device: torch.device) -> bool:
+    """Whether Triton is there, and what it asks for: a C compiler, and a GPU of Volta or later."""
+    compilers = os.environ.get("CC"), "gcc", "clang"
+    there = find_spec("triton") is not None and any(which(compiler) for compiler in compilers if compiler)
+    return there and torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def send(values: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -20,13 +20,14 @@ def activate(x: Tensor, bias: Tensor, pool: int, threshold: float) -> tuple[Tens
     """The maximum of each `pool` columns, and the bias, if that is above a threshold, else 0.
 
     Args:
-        x: [columns, features], whole windows.
-        bias: [features].
+        x: float [columns, features], whole windows.
+        bias: [features], of the same dtype.
         pool: columns of a window.
         threshold: of the rectifier.
 
     Returns:
-        [columns / pool, features], and of each value, uint8, its place in the window (the first of equals), or `DEAD`.
+        [columns / pool, features], of the same dtype; and of each value, uint8, the place in the window that it comes
+        from (the first of equals), or `DEAD`.
     """
     x = x.contiguous()
     y = x.new_empty(len(x) // pool, x.shape[1])
@@ -38,7 +39,16 @@ def activate(x: Tensor, bias: Tensor, pool: int, threshold: float) -> tuple[Tens
 
 
 def spread(gradient: Tensor, which: Tensor, pool: int) -> Tensor:
-    """The gradient of `activate`: [columns, features]."""
+    """The gradient of what `activate` was given.
+
+    Args:
+        gradient: float [columns / pool, features], of what it returned.
+        which: uint8, of the same shape, as it returned it.
+        pool: columns of a window.
+
+    Returns:
+        [columns, features], of the dtype of `gradient`.
+    """
     gradient = gradient.contiguous()
     x = gradient.new_empty(len(gradient) * pool, gradient.shape[1])
     if x.numel():
@@ -49,7 +59,7 @@ def spread(gradient: Tensor, which: Tensor, pool: int) -> Tensor:
 def descend(parameter: Tensor, step: Tensor, gradient: Tensor, momentum: float, rate: float, keep: float) -> None:
     """`step = momentum step - rate gradient`, then `parameter = keep parameter + step`, in place.
 
-    All are float32, of one shape, and dense.
+    The original's descent (its train.lua, see `crepe.optimizer`). Tensors are float32, of one shape, and dense.
     """
     if gradient.stride() != parameter.stride():
         gradient = torch.empty_like(parameter).copy_(gradient)

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from crepe.device import choose_device, choose_precision, describe, enough_memory, own_device, own_gpu, send
+from crepe.device import (
+    _compiles,
+    choose_device,
+    choose_precision,
+    describe,
+    enough_memory,
+    fusing,
+    own_device,
+    own_gpu,
+    send,
+)
 from crepe.errors import CrepeError
 from crepe.models.linear import Linear
 
@@ -118,3 +128,22 @@ def test_want_of_memory_is_said_with_what_to_do(compute: Callable[[], object], s
 def test_other_errors_stay_what_they_are() -> None:
     with pytest.raises(RuntimeError, match="shape"), enough_memory():
         torch.zeros(2).reshape(3)
+
+
+@pytest.mark.parametrize(
+    ("triton", "compiler", "capability", "fuses"),
+    [
+        (True, True, (9, 0), True),
+        (False, True, (9, 0), False),
+        (True, False, (9, 0), False),
+        (True, True, (6, 1), False),
+    ],
+)
+def test_kernels_of_our_own_need_triton_a_compiler_and_a_late_gpu(
+    triton: bool, compiler: bool, capability: tuple[int, int], fuses: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crepe.device.find_spec", lambda _: "triton" if triton else None)
+    monkeypatch.setattr("crepe.device.which", lambda _: "/usr/bin/cc" if compiler else None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert _compiles.__wrapped__(torch.device("cuda")) == fuses
+    assert not fusing(torch.zeros(1))
