@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -126,6 +127,8 @@ def be_exact() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # As use_deterministic_algorithms does, which takes two seconds to import what it does not need.
     torch.set_deterministic_debug_mode("warn")
+    # It is where no two values go to one place, as those of `crepe.models.packed` do not.
+    warnings.filterwarnings("ignore", "max_unpooling2d_forward_out does not have a deterministic implementation")
     # Nothing here reads what it has not written, and to fill it takes a tenth of a step on a GPU.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

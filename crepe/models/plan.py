@@ -18,7 +18,7 @@ from torch import Tensor
 GROUP = 16
 """Rows that the first fully connected layer takes as if they were of one length."""
 
-QUANTUM = {"cpu": 64, "cuda": 2048}
+QUANTUM = {"cpu": 32, "cuda": 2048}
 """Totals of columns are multiples of this, 512 where nothing is said: libraries plan each new shape."""
 
 FIXED = ["cuda"]
@@ -77,7 +77,7 @@ class Geometry:
     def rounded(self, totals: Sequence[int], quantum: int) -> tuple[int, ...]:
         """Columns in the input of each layer such that those which come out are whole windows and multiples."""
         return tuple(
-            -(-total // (quantum * pool)) * quantum * pool + (kernel - 1) % pool
+            -(-total // (quantum * pool)) * quantum * pool + kernel - 1
             for total, kernel, pool in zip(totals, self.kernels, self.pools, strict=True)
         )
 
@@ -85,7 +85,7 @@ class Geometry:
         """Columns that minibatches of `size` have at most in the input of each layer."""
         layers = zip(self.kernels, self.pools, self.tails, self.scales[1:], strict=True)
         return tuple(
-            pool * ((size + rows * (scale - 1)) // scale + rows * tail) + (kernel - 1) % pool
+            pool * ((size + rows * (scale - 1)) // scale + rows * tail) + kernel - 1
             for kernel, pool, tail, scale in layers
         )
 
@@ -131,6 +131,8 @@ class Plan:
         rows, columns = places(widths, sum(totals))
         first, *wanted = totals
         self.rows, self.columns = rows[:first] - 1, columns[:first]
+        # What the last columns see is not wanted: nothing is there, as before the first text.
+        self.rows[first - geometry.kernels[0] + 1 :] = -1
         """int64 [columns], row (-1 is the empty text) and column of each place in the first layer's input."""
         own = torch.minimum(used[1:], widths[1:]).flatten()
         rows, columns = rows[first:] - (count + 1), columns[first:]

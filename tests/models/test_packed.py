@@ -15,7 +15,7 @@ FIXED = pytest.mark.parametrize("fixed", [[], ["cpu"]], ids=["shapes by the text
 def test_lookup_is_a_convolution_over_one_hot_columns(fixed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "FIXED", fixed)
     generator = torch.Generator().manual_seed(0)
-    codes = torch.randint(0, 6, (20,), generator=generator)
+    codes = F.pad(torch.randint(0, 6, (20,), generator=generator), (2, 2))
     weight = torch.randn(8, 5, 1, 3, generator=generator, dtype=torch.float64, requires_grad=True)
     one_hot = F.one_hot(codes, 6)[:, 1:].double()
     torch.testing.assert_close(lookup(codes, weight), F.conv1d(one_hot.t(), weight.squeeze(2)).t())
@@ -24,7 +24,7 @@ def test_lookup_is_a_convolution_over_one_hot_columns(fixed: list[str], monkeypa
 
 def test_the_gradient_of_a_lookup_is_not_rounded_column_by_column() -> None:
     codes, weight = (
-        torch.ones(4002, dtype=torch.int64),
+        F.pad(torch.ones(4000, dtype=torch.int64), (2, 2)),
         torch.zeros(1, 1, 1, 3, dtype=torch.bfloat16, requires_grad=True),
     )
     lookup(codes, weight).sum().backward()
@@ -42,17 +42,18 @@ def test_convolution_is_that_of_torch(placewise: bool, monkeypatch: pytest.Monke
     assert torch.autograd.gradcheck(convolve, (x, weight))
 
 
-@FIXED
-def test_pooling_is_that_of_torch_where_columns_are_equal_too(
-    fixed: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "FIXED", fixed)
+def test_pooling_is_that_of_torch_where_columns_are_equal_too() -> None:
     x = torch.tensor([[1.0, 5.0], [1.0, 4.0], [0.0, 5.0], [2.0, 0.0], [2.0, 0.0], [3.0, 0.0]]).requires_grad_()
     y = max_pool(x, 3)
     torch.testing.assert_close(y, F.max_pool1d(x.t(), 3).t())
-    (ours,) = torch.autograd.grad(y.sum(), x, retain_graph=True)
+    (ours,) = torch.autograd.grad(y.sum(), x)
     (theirs,) = torch.autograd.grad(F.max_pool1d(x.t(), 3).sum(), x)
     assert torch.equal(ours, theirs)
+
+
+def test_pooling_has_the_gradient_of_its_maxima() -> None:
+    x = torch.randn(12, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda columns: max_pool(columns, 3), x)
 
 
 @FIXED

@@ -90,7 +90,7 @@ def test_groups_cover_every_row_once(rows: int) -> None:
 
 def test_fixed_shapes_follow_from_the_sum_of_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "FIXED", ["cpu"])
-    one, other = make(GEOMETRY, [100, 300, 680]), make(GEOMETRY, [10, 20, 1014])
-    assert GEOMETRY.size(np.array([100, 300, 680]), CPU) == GEOMETRY.size(np.array([10, 20, 1014]), CPU)
+    one, other = make(GEOMETRY, [100, 300, 680]), make(GEOMETRY, [30, 36, 1014])
+    assert GEOMETRY.size(np.array([100, 300, 680]), CPU) == GEOMETRY.size(np.array([30, 36, 1014]), CPU)
     shapes = [[len(found.rows), *(len(way.places) for way in found.moves), found.groups] for found in (one, other)]
     assert shapes[0] == shapes[1]
