@@ -1,9 +1,12 @@
 """Layers over packed columns against torch's."""
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from crepe.device import be_exact
 from crepe.models import packed, plan
 from crepe.models.packed import convolve, convolve_moved, lookup, max_pool, move, ragged_linear
 from crepe.models.plan import Move
@@ -54,6 +57,13 @@ def test_pooling_is_that_of_torch_where_columns_are_equal_too() -> None:
 def test_pooling_has_the_gradient_of_its_maxima() -> None:
     x = torch.randn(12, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda columns: max_pool(columns, 3), x)
+
+
+def test_pooling_in_exact_runs_warns_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        be_exact()
+        max_pool(torch.ones(6, 2, requires_grad=True), 3).sum().backward()
 
 
 @FIXED
