@@ -127,7 +127,7 @@ def be_exact() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # As use_deterministic_algorithms does, which takes two seconds to import what it does not need.
     torch.set_deterministic_debug_mode("warn")
-    # It is where no two values go to one place, as those of `crepe.models.packed` do not.
+    # Unpooling is deterministic where no two values go to one place, as in `crepe.models.packed`.
     warnings.filterwarnings("ignore", "max_unpooling2d_forward_out does not have a deterministic implementation")
     # Nothing here reads what it has not written, and to fill it takes a tenth of a step on a GPU.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -131,9 +131,9 @@ class Plan:
         rows, columns = places(widths, sum(totals))
         first, *wanted = totals
         self.rows, self.columns = rows[:first] - 1, columns[:first]
-        # What the last columns see is not wanted: nothing is there, as before the first text.
-        self.rows[first - geometry.kernels[0] + 1 :] = -1
         """int64 [columns], row (-1 is the empty text) and column of each place in the first layer's input."""
+        # The last columns are there for what is not wanted: they are all-zero, as the first are.
+        self.rows[first - geometry.kernels[0] + 1 :] = -1
         own = torch.minimum(used[1:], widths[1:]).flatten()
         rows, columns = rows[first:] - (count + 1), columns[first:]
         lacking = columns >= own.index_select(0, rows)
