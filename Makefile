@@ -1,7 +1,7 @@
 # make demo   sets up, runs the workflow on text that is already on this machine, ends with a report to open
 # make test   sets up, runs all tests
 # make check  format, lint, types
-# make chaos  kills every phase at random moments and compares what comes out (tests/chaos.py)
+# make chaos  kills every phase at random moments and compares what comes out (tests/support/chaos.py)
 # make screenshots STUDY=results/demo   the README's pictures of a study's report
 PYTHON ?= $(firstword $(shell command -v python3.11 python3))
 BIN := .venv/bin
@@ -28,7 +28,7 @@ check: .venv/installed
 	snakemake --lint
 
 chaos: .venv/installed
-	python -m tests.chaos
+	python -m tests.support.chaos
 
 screenshots: .venv/installed
 	python docs/screenshots.py $(or $(STUDY),results/demo)

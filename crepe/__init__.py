@@ -4,13 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crepe.alphabet import quantize
-    from crepe.classifier import load
+    from crepe.inference.classifier import load
+    from crepe.text.alphabet import quantize
 
 __version__ = "0.1.0"
 __all__ = ["load", "quantize"]
 
-_MODULES = {"load": "crepe.classifier", "quantize": "crepe.alphabet"}
+_MODULES = {"load": "crepe.inference.classifier", "quantize": "crepe.text.alphabet"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The command line: one command a phase, each in the module of its name and imported only when it is called.
+"""The command line: each command is one module, imported only when it is called.
 
 A command's module has `arguments(parser)`, which declares its options, and `main(options)`, which runs it.
 """
@@ -8,29 +8,37 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from crepe import __version__, parent
+from crepe import __version__
 from crepe.errors import CrepeError
+from crepe.io import parent
 
-COMMANDS = {
-    "download": "fetch a dataset's archive and check it",
-    "clean": "turn an archive's CSV files into Parquet",
-    "encode": "turn clean text into shards of integers",
-    "vectors": "find a vector for each word of a vocabulary",
-    "train": "train a model on shards",
-    "tune": "compare settings of a recipe on rows held out from the train set",
-    "evaluate": "test a trained model on every test row",
-    "table": "set a study's results beside the paper's table 4",
-    "compare": "test whether two runs differ on the same test rows",
-    "watch": "show how far a study has come",
-    "report": "write a study's report, one HTML page",
-    "weights": "show what a ConvNet's first layer has learnt",
-    "predict": "classify texts with a trained model",
-    "export": "write a trained model as ONNX and as a folder to pass on",
-    "serve": "serve a trained model as a page to type into and an address to post to",
-    "bench": "measure the engine against plain dense baselines",
-    "init-dataset": "make a dataset and a study of one's own table of texts",
-    "demo-data": "collect the demo's dataset from docstrings on this machine",
+STEPS = {
+    "download": ("crepe.data.download", "download a dataset's archive and verify its checksum"),
+    "clean": ("crepe.data.clean", "convert an archive's CSV files to Parquet"),
+    "encode": ("crepe.data.encode", "encode clean text as shards of integers"),
+    "vectors": ("crepe.data.vectors", "find a vector for each word of a vocabulary"),
+    "train": ("crepe.training.train", "train a model on shards"),
+    "evaluate": ("crepe.evaluation.evaluate", "test a trained model on the whole test set"),
+    "table": ("crepe.results.table", "write a study's results beside the paper's table 4"),
+    "report": ("crepe.results.report", "write a study's report, one HTML page"),
 }
+"""Commands that the workflow runs, in its order: module and help."""
+
+TOOLS = {
+    "watch": ("crepe.monitor.watch", "show the progress of a study"),
+    "tune": ("crepe.training.tune", "compare hyper-parameters on held-out rows of the train set"),
+    "compare": ("crepe.evaluation.compare", "test whether two runs differ on the same test rows"),
+    "weights": ("crepe.inference.weights", "show what the first layer of a ConvNet has learnt"),
+    "predict": ("crepe.inference.predict", "classify texts with a trained model"),
+    "export": ("crepe.inference.export", "export a trained model as ONNX, in a folder with a model card"),
+    "serve": ("crepe.inference.serve", "serve a trained model over HTTP, with a web page"),
+    "bench": ("crepe.training.bench", "measure the engine against padded baselines"),
+    "init-dataset": ("crepe.own_data.init_dataset", "make a dataset and a study from your own table of texts"),
+    "demo-data": ("crepe.data.demo_data", "collect the demo's dataset from docstrings on this machine"),
+}
+"""Other commands: module and help."""
+
+COMMANDS = STEPS | TOOLS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"crepe {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     called = next((word for word in words if not word.startswith("-")), None)
-    for name, summary in COMMANDS.items():
+    for name, (module_name, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary)
         if name == called:
-            module = import_module(f"crepe.{name.replace('-', '_')}")
+            module = import_module(module_name)
             command.description = module.__doc__
             command.formatter_class = argparse.RawDescriptionHelpFormatter
             module.arguments(command)

@@ -9,9 +9,9 @@ import sys
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from crepe.board import look
-from crepe.view import View
-from crepe.watch import study
+from crepe.monitor.board import look
+from crepe.monitor.view import View
+from crepe.monitor.watch import study
 
 name, output = sys.argv[1:]
 console = Console(record=True, width=120, height=50, file=io.StringIO(), force_terminal=True, color_system="truecolor")

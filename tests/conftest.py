@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from crepe import shards
-from crepe.catalog import Dataset, Feature, Network, Source, Training
 from crepe.config import Config, load
-
-SHARED = Path(__file__).parent.parent.parent / "shared"
+from crepe.config.catalog import Dataset, Feature, Network, Source, Training
+from crepe.data import shards
+from crepe.ragged import Ragged
+from tests.support.paths import SHARED
 
 # Examples are drawn from the test's own name, so that a run does not fail one time in a thousand.
 settings.register_profile("crepe", derandomize=True, deadline=None)
@@ -39,7 +39,7 @@ class Tiny:
     """Shards of feature F are in folder / F."""
 
 
-def tiny_rows(rows: int, symbols: int, seed: int, dtype: str) -> shards.Ragged:
+def tiny_rows(rows: int, symbols: int, seed: int, dtype: str) -> Ragged:
     """Texts of up to 60 symbols, the first two of none; class 0 prefers the lower half of them, 1 the upper."""
     generator = np.random.default_rng(seed)
     labels = np.arange(rows, dtype=np.int32) % 2
@@ -48,7 +48,7 @@ def tiny_rows(rows: int, symbols: int, seed: int, dtype: str) -> shards.Ragged:
         text = generator.integers(1, symbols + 1, generator.integers(15, 60) if number > 1 else 0)
         half = generator.integers(1, symbols // 2 + 1, len(text)) + label * (symbols // 2)
         texts.append(np.where(generator.random(len(text)) < 0.8, half, text))
-    return shards.ragged(texts, labels, dtype)
+    return Ragged.from_rows(texts, labels, dtype)
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from crepe.files import digest
+    from crepe.io.files import digest
 
     folder = tmp_path_factory.mktemp("tiny")
     for feature, symbols, dtype in (("chars", 69, "uint8"), ("words", 40, "int32")):
@@ -149,6 +149,6 @@ def overlay(tiny: Tiny) -> dict[str, object]:
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project of tests/made.py; not to be changed."""
-    from tests import made
+    from tests.support import made
 
     return made.project(tmp_path_factory.mktemp("made") / "project")

@@ -2,7 +2,7 @@
 
 Such a module has
 
-- `NEEDS`, the keys of `crepe.catalog.Feature` that an entry of the kind must have;
+- `NEEDS`, the keys of `crepe.config.catalog.Feature` that an entry of the kind must have;
 - `VOCABULARY`, whether there is one: a line of text for each index from 1 on;
 - `coder(feature, train)`, a `Coder` for `crepe encode`, made after a look at the clean train rows; with what the
   feature's thesaurus makes of them if it has one;
@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crepe import tokens
+from crepe.text import tokens
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from crepe.shards import Ragged
+    from crepe.ragged import Ragged
 
 Text = str | Sequence[str]
 """A text, or the fields of a row in the dataset's order."""
@@ -34,12 +34,12 @@ Text = str | Sequence[str]
 Reader = Callable[[Text], np.ndarray]
 
 Codes = Callable[["pl.Series"], tuple[np.ndarray, np.ndarray]]
-"""What becomes of a batch of rows: values and offsets, as in `crepe.shards.Ragged`."""
+"""What becomes of a batch of rows: values and offsets, as in `crepe.ragged.Ragged`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """Parts of a text that can be blanked, so that what is around them stays what and where it is (`crepe.explain`)."""
+    """Parts of a text that can be blanked without moving what is around them, for `crepe.inference.explain`."""
 
     pattern: str
     """Of one of them."""
@@ -54,16 +54,16 @@ WORDS = Units(tokens.ANY_CASE, lambda word: tokens.UNKNOWN)
 
 @dataclass(frozen=True, slots=True)
 class Replaceable:
-    """What the train rows need to have words replaced by synonyms (`crepe.augment`)."""
+    """What the train rows need to have words replaced by synonyms (`crepe.training.augmentation`)."""
 
     codes: Codes
     """In place of those of the `Coder`: rows that are neither cut to a length nor where only zeros follow."""
     column: "pl.Expr"
     """What polars makes of a row ..."""
     spots: Codes
-    """... and what becomes of a batch of it: see `crepe.thesaurus.spots`."""
+    """... and what becomes of a batch of it: see `crepe.text.thesaurus.spots`."""
     synonyms: "Ragged"
-    """See `crepe.thesaurus.table`."""
+    """See `crepe.text.thesaurus.table`."""
     source: str
     """sha256 of the thesaurus."""
 

@@ -1,4 +1,4 @@
-"""Characters: a text's bytes, last first, as indices into an alphabet (paper, section 2.2; see `crepe.alphabet`)."""
+"""Characters: a text's bytes, last first, as indices into an alphabet (paper, section 2.2)."""
 
 from functools import partial
 from pathlib import Path
@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crepe import alphabet, shards, thesaurus
-from crepe.catalog import Feature
+from crepe.config.catalog import Feature
 from crepe.features import Coder, Codes, Reader, Replaceable, Units
-from crepe.files import digest
+from crepe.io.files import digest
+from crepe.ragged import trim
+from crepe.text import alphabet, thesaurus
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,7 +29,7 @@ def coder(feature: Feature, train: Path) -> Coder:
     """
     import polars as pl
 
-    from crepe.tokens import columns
+    from crepe.text.tokens import columns
 
     name, length = _settings(feature)
 
@@ -39,7 +40,7 @@ def coder(feature: Feature, train: Path) -> Coder:
         return alphabet.encode_whole(content.to_pybytes() if content else b"", offsets, name)
 
     def codes(texts: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
-        return shards.trim(*whole(texts), length)
+        return trim(*whole(texts), length)
 
     text = pl.concat_str(*reversed(columns(train)), separator=" ")
     replaceable = _replaceable(Path(feature.thesaurus), text, name, whole) if feature.thesaurus else None
@@ -48,7 +49,7 @@ def coder(feature: Feature, train: Path) -> Coder:
 
 
 def reader(feature: Feature, vocabulary: list[str] | None) -> Reader:
-    """See `crepe.alphabet.quantize`."""
+    """See `crepe.text.alphabet.quantize`."""
     name, length = _settings(feature)
     return partial(alphabet.quantize, alphabet=name, length=length)
 
@@ -68,7 +69,7 @@ def _replaceable(path: Path, text: "pl.Expr", name: str, whole: Codes) -> Replac
     """
     import polars as pl
 
-    from crepe.tokens import PIECE
+    from crepe.text.tokens import PIECE
 
     known = thesaurus.read(path)
     words = pl.Enum(list(known))

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crepe import shards, tokens, word2vec
-from crepe.catalog import Feature
+from crepe.config.catalog import Feature
 from crepe.errors import CrepeError
 from crepe.features import WORDS, Coder, Reader, Text
+from crepe.ragged import drop_zeros, trim
+from crepe.text import tokens, word2vec
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,7 +56,7 @@ def coder(feature: Feature, train: Path) -> Coder:
 
     def codes(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
         values, offsets = tokens.flat(lists)
-        return shards.trim(*shards.compress(index[values], offsets), feature.length)
+        return trim(*drop_zeros(index[values], offsets), feature.length)
 
     return Coder(
         "int32",

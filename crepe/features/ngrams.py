@@ -1,4 +1,4 @@
-"""n-grams: the most frequent of the train rows, up to some number of words (paper, section 3.1; see `crepe.ngrams`)."""
+"""n-grams: the most frequent of the train rows, up to some number of words (paper, section 3.1)."""
 
 from functools import partial
 from hashlib import sha256
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crepe import ngrams, shards, tokens
-from crepe.catalog import Feature
+from crepe.config.catalog import Feature
 from crepe.features import WORDS, Coder, Reader
+from crepe.ragged import trim
+from crepe.text import ngrams, tokens
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +31,7 @@ def coder(feature: Feature, train: Path) -> Coder:
     vocabulary, lookup = ngrams.vocabulary(train, feature.vocabulary, feature.longest)
 
     def codes(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
-        return shards.trim(*lookup.codes(*ngrams.closed(lists)), feature.length)
+        return trim(*lookup.codes(*ngrams.closed(lists)), feature.length)
 
     content = tokens.packed(vocabulary)
     return Coder(
@@ -44,7 +45,7 @@ def coder(feature: Feature, train: Path) -> Coder:
 
 
 def reader(feature: Feature, vocabulary: list[str] | None) -> Reader:
-    """See `crepe.ngrams.quantize`."""
+    """See `crepe.text.ngrams.quantize`."""
     assert feature.longest is not None
     indices = {ngram: index for index, ngram in enumerate(vocabulary or (), start=1)}
     return partial(ngrams.quantize, vocabulary=indices, longest=feature.longest, length=feature.length)

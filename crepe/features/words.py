@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crepe import shards, thesaurus, tokens
-from crepe.catalog import Feature
+from crepe.config.catalog import Feature
 from crepe.features import WORDS, Coder, Reader, Replaceable
-from crepe.files import digest
+from crepe.io.files import digest
+from crepe.ragged import trim
+from crepe.text import thesaurus, tokens
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +31,7 @@ def coder(feature: Feature, train: Path) -> Coder:
     vocabulary = tokens.train_vocabulary(train, feature.vocabulary)
 
     def codes(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
-        return shards.trim(*tokens.flat(lists), feature.length)
+        return trim(*tokens.flat(lists), feature.length)
 
     content = tokens.packed(vocabulary)
     return Coder(
@@ -45,7 +46,7 @@ def coder(feature: Feature, train: Path) -> Coder:
 
 
 def reader(feature: Feature, vocabulary: list[str] | None) -> Reader:
-    """See `crepe.tokens.quantize`."""
+    """See `crepe.text.tokens.quantize`."""
     indices = {word: index for index, word in enumerate(vocabulary or (), start=1)}
     return partial(tokens.quantize, vocabulary=indices, length=feature.length)
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crepe.catalog import Network
+from crepe.config.catalog import Network
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

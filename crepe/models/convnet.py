@@ -24,8 +24,9 @@ and they see a third of the columns. A convolution over one-hot columns is a sum
 for the rows that reach that far and, once for all others, for the constant.
 
 **On a GPU** nothing but the sum of the lengths, rounded up, decides on the shapes of what is computed, so that a step
-can be recorded and played again (`crepe.steps`): where columns stand is worked out on the device (`crepe.models.plan`),
-and the last convolution's output is filled up with the constant. That costs little there, and is the same function.
+can be recorded and played again (`crepe.training.step`): where columns stand is worked out on the device
+(`crepe.models.plan`), and the last convolution's output is filled up with the constant. That costs little there, and is
+the same function.
 """
 
 from collections.abc import Iterable
@@ -35,10 +36,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crepe.batches import Batch
-from crepe.catalog import Network
+from crepe.config.catalog import Network
 from crepe.errors import CrepeError
 from crepe.models import Inputs, embed
+from crepe.models.batch import Batch
 from crepe.models.packed import activate, convolve, convolve_moved, lookup, move, ragged_linear, rectify
 from crepe.models.plan import Geometry, Plan
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crepe.batches import Batch
-from crepe.catalog import Network
+from crepe.config.catalog import Network
 from crepe.models import Inputs
+from crepe.models.batch import Batch
 
 
 def build(network: Network, inputs: Inputs) -> "Linear":

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from crepe.batches import Batch
-from crepe.catalog import Network
-from crepe.device import send
+from crepe.config.catalog import Network
 from crepe.errors import CrepeError
 from crepe.models import Inputs, embed
+from crepe.models.batch import Batch
+from crepe.models.device import send
 
 
 def build(network: Network, inputs: Inputs) -> "LSTM":

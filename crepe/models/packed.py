@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from crepe.device import fusing
+from crepe.models.device import fusing
 from crepe.models.plan import Move, fixed
 
 THRESHOLD = 1e-6
@@ -211,7 +211,7 @@ class _Activate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, bias: Tensor, pool: int) -> Tensor:
-        from crepe import fused
+        from crepe.models import fused
 
         y, which = fused.activate(x, bias, pool, THRESHOLD)
         ctx.pool = pool
@@ -220,7 +220,7 @@ class _Activate(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        from crepe import fused
+        from crepe.models import fused
 
         (which,) = ctx.saved_tensors
         for_x = fused.spread(gradient, which, ctx.pool)

@@ -5,13 +5,13 @@ import polars as pl
 import pytest
 import torch
 
-from crepe import shards
-from crepe.catalog import Dataset, Feature, Model
 from crepe.config import load
+from crepe.config.catalog import Dataset, Feature, Model
+from crepe.data import shards
 from crepe.errors import CrepeError
 from crepe.features import means
-from crepe.prepare import prepare
-from tests.test_encode import cleaned, encode
+from crepe.training.setup import prepare
+from tests.data.test_encode import cleaned, encode
 
 MEANS = Feature(kind="means", means=2, size=8, least=5, epochs=10)
 TOYS = Dataset(fields=1, classes=2, train_rows=120, test_rows=120)

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crepe.batches import Split
-from crepe.catalog import Network
+from crepe.config.catalog import Network
 from crepe.errors import CrepeError
 from crepe.models import Inputs, build, initialize, packed, plan
+from crepe.models.batch import Split
 from crepe.models.convnet import ConvNet, drop
-from crepe.models.dense import dense
-from crepe.shards import ragged
+from crepe.models.padded import dense
+from crepe.ragged import Ragged
 
 SHAPES = pytest.mark.parametrize("fixed", [False, True], ids=["shapes by the texts", "fixed shapes"])
 
@@ -49,9 +49,9 @@ def make(convolutions=PAPER, length=1014, features=4, dropout=0.0, deviation=0.2
 def batch_of(lengths: list[int], seed: int = 0):
     generator = np.random.default_rng(seed)
     texts = [generator.integers(0, 10, length) for length in lengths]
-    return Split(ragged(texts, generator.integers(0, 3, len(texts)).astype(np.int32)), torch.device("cpu")).batch(
-        np.arange(len(texts))
-    )
+    return Split(
+        Ragged.from_rows(texts, generator.integers(0, 3, len(texts)).astype(np.int32)), torch.device("cpu")
+    ).batch(np.arange(len(texts)))
 
 
 def outcome(forward, network: ConvNet, batch, dtype: torch.dtype) -> list[torch.Tensor]:

@@ -4,21 +4,20 @@ golden/tiny_model_f64.npz was made by running the original (commit 449852d) on T
 8, hidden units 16, 4 classes, dropout off; start parameters as below.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from crepe.batches import Batch, Split
-from crepe.catalog import Network
+from crepe.config.catalog import Network
+from crepe.models.batch import Batch, Split
 from crepe.models.convnet import ConvNet
-from crepe.models.dense import dense
-from crepe.optimizer import Descent
-from crepe.shards import ragged
+from crepe.models.padded import dense
+from crepe.ragged import Ragged
+from crepe.training.optimizer import Descent
+from tests.support.paths import GOLDEN as GOLDENS
 
-GOLDEN = np.load(Path(__file__).parent.parent / "golden/tiny_model_f64.npz")
+GOLDEN = np.load(GOLDENS / "tiny_model_f64.npz")
 TINY = Network(
     kind="convnet", convolutions=((7, 3), (7, 3), (3, 1), (3, 1), (3, 1), (3, 3)), features=8, hidden=(16, 16)
 )
@@ -48,7 +47,7 @@ def network() -> ConvNet:
 @pytest.fixture
 def batch() -> Batch:
     texts = [np.trim_zeros(row, "b") for row in GOLDEN["x_indices"]]
-    split = Split(ragged(texts, GOLDEN["labels"]), torch.device("cpu"))
+    split = Split(Ragged.from_rows(texts, GOLDEN["labels"]), torch.device("cpu"))
     return split.batch(np.arange(len(texts)))
 
 

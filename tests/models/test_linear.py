@@ -6,17 +6,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crepe.batches import Split
-from crepe.catalog import Network
+from crepe.config.catalog import Network
 from crepe.models import Inputs, build, initialize
-from crepe.shards import ragged
+from crepe.models.batch import Split
+from crepe.ragged import Ragged
 
 SYMBOLS, CLASSES = 6, 3
 TEXTS = st.lists(st.lists(st.integers(0, SYMBOLS), max_size=9), min_size=1, max_size=8)
 
 
 def batch_of(texts: list[list[int]]):
-    split = Split(ragged([np.array(text, np.int32) for text in texts], dtype="int32"), torch.device("cpu"))
+    split = Split(Ragged.from_rows([np.array(text, np.int32) for text in texts], dtype="int32"), torch.device("cpu"))
     return split.batch(np.arange(len(texts)))
 
 

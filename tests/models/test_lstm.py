@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crepe.batches import Split
-from crepe.catalog import Network
+from crepe.config.catalog import Network
 from crepe.errors import CrepeError
 from crepe.models import Inputs, build, initialize
-from crepe.shards import ragged
+from crepe.models.batch import Split
+from crepe.ragged import Ragged
 
 LENGTH = 9
 
@@ -27,7 +27,7 @@ def split_of(lengths, seed=0):
     generator = np.random.default_rng(seed)
     texts = [generator.integers(0, 8, length) for length in lengths]
     labels = generator.integers(0, 3, len(lengths)).astype(np.int32)
-    return texts, Split(ragged(texts, labels, "int32"), torch.device("cpu"))
+    return texts, Split(Ragged.from_rows(texts, labels, "int32"), torch.device("cpu"))
 
 
 def one_by_one(module, texts):

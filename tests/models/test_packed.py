@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from crepe.device import be_exact
 from crepe.models import packed, plan
+from crepe.models.device import be_exact
 from crepe.models.packed import convolve, convolve_moved, lookup, max_pool, move, ragged_linear
 from crepe.models.plan import Move
 

@@ -2,7 +2,7 @@ rule clean:
     """Turn a dataset's CSV files into Parquet. In: the archive; out: a table a split, and what they hold."""
     input:
         archive="data/raw/{dataset}.tgz",
-        code=sources("clean"),
+        code=sources("data.clean"),
     output:
         train="data/clean/{dataset}/train.parquet",
         test="data/clean/{dataset}/test.parquet",

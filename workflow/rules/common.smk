@@ -17,9 +17,9 @@ import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-import crepe.catalog
+import crepe.config.catalog
 import crepe.config
-import crepe.parent
+import crepe.io.parent
 from crepe.errors import CrepeError
 
 schema = yaml.safe_load((Path(workflow.basedir) / "workflow/schemas/config.schema.yaml").read_text())
@@ -49,7 +49,7 @@ os.environ |= {
     # The commands of the environment that Snakemake itself runs in, activated or not.
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     # Jobs do not outlive this process.
-    crepe.parent.VARIABLE: str(os.getpid()),
+    crepe.io.parent.VARIABLE: str(os.getpid()),
 }
 
 
@@ -65,12 +65,12 @@ localrules:
 
 
 wildcard_constraints:
-    dataset=crepe.catalog.KEY.pattern,
-    thesaurus=crepe.catalog.KEY.pattern,
-    feature=crepe.catalog.KEY.pattern,
-    model=crepe.catalog.KEY.pattern,
-    vectors=crepe.catalog.KEY.pattern,
-    published=crepe.catalog.KEY.pattern,
+    dataset=crepe.config.catalog.KEY.pattern,
+    thesaurus=crepe.config.catalog.KEY.pattern,
+    feature=crepe.config.catalog.KEY.pattern,
+    model=crepe.config.catalog.KEY.pattern,
+    vectors=crepe.config.catalog.KEY.pattern,
+    published=crepe.config.catalog.KEY.pattern,
     seed=r"\d+",
 
 
@@ -134,7 +134,7 @@ def sources(module):
 
 
 def encode_code(wildcards):
-    return sorted({*sources("encode"), *sources(f"features.{study.feature(wildcards.feature).kind}")})
+    return sorted({*sources("data.encode"), *sources(f"features.{study.feature(wildcards.feature).kind}")})
 
 
 def model_code(command):
@@ -239,7 +239,7 @@ def local_file(wildcards):
 def vectors(wildcards):
     """The vectors that a model starts from, if it does."""
     model, *_ = study.model(wildcards.model)
-    if model.weights in crepe.catalog.WEIGHTS:
+    if model.weights in crepe.config.catalog.WEIGHTS:
         return []
     return [f"data/vectors/{model.weights}/{model.feature}/{wildcards.dataset}.safetensors"]
 

@@ -1,7 +1,7 @@
 rule demo_data:
     """Collect the demo's dataset from docstrings on this machine. Out: an archive of the paper's format."""
     input:
-        code=sources("demo_data"),
+        code=sources("data.demo_data"),
     output:
         DEMO,
     log:
@@ -22,7 +22,7 @@ rule download:
     """Fetch a dataset's archive, checked. In: nothing, or a file on this machine; out: the archive."""
     input:
         archive=local_file,
-        code=sources("download"),
+        code=sources("data.download"),
     output:
         "data/raw/{dataset}.tgz",
     log:
@@ -46,7 +46,7 @@ rule thesaurus:
     """Fetch a thesaurus, checked. In: nothing, or a file on this machine; out: the file."""
     input:
         file=local_file,
-        code=sources("download"),
+        code=sources("data.download"),
     output:
         "data/raw/{thesaurus}.dat",
     log:
@@ -70,7 +70,7 @@ rule published:
     """Fetch a file of word vectors, checked. In: nothing, or a file on this machine; out: the file."""
     input:
         file=local_file,
-        code=sources("download"),
+        code=sources("data.download"),
     output:
         "data/raw/{published}.bin.gz",
     log:

@@ -4,7 +4,7 @@ rule evaluate:
         weights=f"{RUN}/model.safetensors",
         run=f"{RUN}/run.json",
         manifest=manifest,
-        code=model_code("evaluate"),
+        code=model_code("evaluation.evaluate"),
     output:
         metrics=f"{RUN}/metrics.json",
         predictions=f"{RUN}/predictions.parquet",

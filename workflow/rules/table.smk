@@ -4,7 +4,7 @@ rule table:
         metrics=runs("metrics.json"),
         runs=runs("run.json"),
         paper=PAPER,
-        code=sources("table"),
+        code=sources("results.table"),
     output:
         csv=report(f"{STUDY}/table.csv", caption="../report/table.rst", category="Table"),
         markdown=f"{STUDY}/table.md",
@@ -36,8 +36,8 @@ rule report:
         runs=runs("run.json"),
         history=runs("history.csv"),
         paper=PAPER,
-        code=sources("report"),
-        templates=multiext("crepe/report/", "page.html", "page.css", "page.js", "run.html"),
+        code=sources("results.report"),
+        templates=multiext("crepe/results/report/", "page.html", "page.css", "page.js", "run.html"),
     output:
         report(f"{STUDY}/report.html", caption="../report/report.rst", category="Report"),
     log:

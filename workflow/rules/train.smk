@@ -3,7 +3,7 @@ rule train:
     input:
         manifest=manifest,
         vectors=vectors,
-        code=model_code("train"),
+        code=model_code("training.train"),
     output:
         weights=f"{RUN}/model.safetensors",
         history=f"{RUN}/history.csv",

@@ -3,7 +3,7 @@ rule vectors:
     input:
         manifest="data/shards/{feature}/{dataset}/manifest.json",
         file=published,
-        code=sources("vectors"),
+        code=sources("data.vectors"),
     output:
         "data/vectors/{vectors}/{feature}/{dataset}.safetensors",
     log:

@@ -12,9 +12,9 @@ from rich.live import Live
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from crepe import view
-from crepe.board import Key, State, look
 from crepe.config import Config
+from crepe.monitor import view
+from crepe.monitor.board import Key, State, look
 
 PAIRS = {"--resources", "--res", "--set-threads", "--set-resources", "--default-resources", "--config", "-C"}
 FILES = {"--configfile", "--configfiles"}

@@ -1,0 +1,224 @@
+"""The configuration: what a study runs, of what is in the catalog (`crepe.config.catalog`).
+
+Three files make the default, `config/config.yaml`, `config/datasets.yaml` and `config/models.yaml`; an overlay is
+laid over them key by key (lists are replaced whole), as Snakemake's `--configfile` does.
+`config/README.md` explains every key to users, `workflow/schemas/config.schema.yaml` is its JSON schema.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from crepe.config.catalog import (
+    WEIGHTS,
+    Catalog,
+    Dataset,
+    Feature,
+    Model,
+    Network,
+    Thesaurus,
+    Training,
+    Vectors,
+    check_key,
+    check_published,
+)
+from crepe.errors import CrepeError
+from crepe.io.section import Section
+
+Item = TypeVar("Item")
+
+FOLDER = Path("config")
+FILES = ("config.yaml", "datasets.yaml", "models.yaml")
+
+LARGEST_SEED = 2**32 - 1
+"""Generators take 64 bits, of which the number of a minibatch has half."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config(Section):
+    """A study: its name, what it runs, and how."""
+
+    name: str
+    """Folder of the study under results/."""
+    datasets: tuple[str, ...]
+    models: tuple[str, ...]
+    seeds: tuple[int, ...]
+    training: dict[str, Training]
+    """Recipes by name."""
+    catalog: Catalog
+
+    def __post_init__(self) -> None:
+        check_key("name", self.name)
+        for kind, keys, catalog in (
+            ("datasets", self.datasets, list(self.catalog.datasets)),
+            ("models", self.models, list(self.catalog.models)),
+        ):
+            for key in keys:
+                if key not in catalog:
+                    raise ValueError(f"{kind}: {key!r} is not in the catalog, which has {', '.join(catalog)}")
+        for kind, chosen in (("datasets", self.datasets), ("models", self.models), ("seeds", self.seeds)):
+            if not chosen:
+                raise ValueError(f"{kind}: names none")
+            if len(set(chosen)) != len(chosen):
+                raise ValueError(f"{kind}: one stands twice")
+        if min(self.seeds) < 0 or max(self.seeds) > LARGEST_SEED:
+            raise ValueError(f"seeds: must be from 0 to {LARGEST_SEED}")
+        parts: dict[str, Iterable[str]] = {
+            "feature": self.catalog.features,
+            "network": self.catalog.networks,
+            "training": self.training,
+            "weights": [*WEIGHTS, *self.catalog.vectors],
+        }
+        for key, model in self.catalog.models.items():
+            for part, known in parts.items():
+                if getattr(model, part) not in known:
+                    raise ValueError(
+                        f"catalog.models.{key}.{part}: {getattr(model, part)!r} is not defined; "
+                        f"known: {', '.join(known)}"
+                    )
+
+    def dataset(self, key: str) -> Dataset:
+        """The dataset `key` of the catalog.
+
+        Raises:
+            CrepeError: there is none of that name.
+        """
+        dataset = _lookup(self.catalog.datasets, "dataset", key)
+        return dataset if dataset.title else dataclasses.replace(dataset, title=key)
+
+    def thesaurus(self, key: str) -> Thesaurus:
+        """The thesaurus `key` of the catalog.
+
+        Raises:
+            CrepeError: there is none of that name.
+        """
+        return _lookup(self.catalog.thesauri, "thesaurus", key)
+
+    def check_thesaurus(self, feature: Feature) -> None:
+        """Compare the thesaurus of a feature with its checksums, if the catalog has it.
+
+        Raises:
+            CrepeError: it is unreadable or damaged.
+        """
+        path = Path(feature.thesaurus or "")
+        if path.stem in self.catalog.thesauri:
+            check_published(path, self.thesaurus(path.stem).sources)
+
+    def feature(self, key: str) -> Feature:
+        """The feature `key` of the catalog.
+
+        Raises:
+            CrepeError: there is none of that name.
+        """
+        return _lookup(self.catalog.features, "feature", key)
+
+    def vectors(self, key: str) -> Vectors:
+        """The vectors `key` of the catalog.
+
+        Raises:
+            CrepeError: there are none of that name.
+        """
+        return _lookup(self.catalog.vectors, "vectors", key)
+
+    def model(self, key: str) -> tuple[Model, Feature, Network, Training]:
+        """The model `key` of the catalog with the parts that its entry names.
+
+        Raises:
+            CrepeError: there is none of that name.
+        """
+        model = _lookup(self.catalog.models, "model", key)
+        return (
+            model,
+            self.catalog.features[model.feature],
+            self.catalog.networks[model.network],
+            self.training[model.training],
+        )
+
+    def chosen(self, dataset: str, model: str) -> bool:
+        """Whether the study runs `model` on `dataset`: it names both, and the one goes with the other."""
+        if dataset not in self.datasets or model not in self.models:
+            return False
+        _, feature, *_ = self.model(model)
+        return feature.thesaurus is None or self.dataset(dataset).english
+
+
+def load(overlay: str | None = None) -> Config:
+    """The default configuration with `overlay` laid over it.
+
+    Args:
+        overlay: a YAML or JSON file, or JSON text (anything that starts with a brace).
+
+    Raises:
+        CrepeError: a file is missing or not valid, or a key or value is wrong; the text names it.
+    """
+    merged: dict[str, Any] = {}
+    for name in FILES:
+        if (FOLDER / name).exists():
+            merged = merge(merged, _read(FOLDER / name))
+    if overlay is not None:
+        merged = merge(merged, _read_text(overlay) if overlay.lstrip().startswith("{") else _read(Path(overlay)))
+    if not merged:
+        raise CrepeError(f"{FOLDER}/: no configuration here; run this in the project's folder or give --config")
+    return parse(merged)
+
+
+def parse(merged: Mapping[str, Any]) -> Config:
+    """Check a merged configuration.
+
+    Raises:
+        CrepeError: a key or value is wrong; the text names it.
+    """
+    return Config.parse(merged, "config")
+
+
+def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """`overlay` laid over `base` key by key; anything but a mapping is replaced whole."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        try:
+            # First, as Snakemake does: YAML takes JSON's 1e-05 for text.
+            content = json.loads(text)
+        except ValueError:
+            content = yaml.safe_load(text)
+    except OSError as error:
+        raise CrepeError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise CrepeError(f"{path}: {line}is not valid YAML: {error.problem}") from error
+    # ValueError: no UTF-8, a date that is none, a number of thousands of digits.
+    except (yaml.YAMLError, ValueError) as error:
+        raise CrepeError(f"{path}: is not valid YAML: {error}") from error
+    except RecursionError:
+        raise CrepeError(f"{path}: is no configuration: there are too many levels of keys or lists") from None
+    if not isinstance(content, dict):
+        raise CrepeError(f"{path}: expected keys and values at the top level, as `name: mine`")
+    return content
+
+
+def _read_text(text: str) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise CrepeError(f"--config: is not valid JSON: {error}") from error
+    except RecursionError:
+        raise CrepeError("--config: is no configuration: there are too many levels of keys or lists") from None
+    return content
+
+
+def _lookup(items: Mapping[str, Item], kind: str, key: str) -> Item:
+    if key not in items:
+        raise CrepeError(f"configuration: {kind} {key!r} is not in the catalog, which has {', '.join(items)}")
+    return items[key]

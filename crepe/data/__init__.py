@@ -1,0 +1,1 @@
+"""From archives to shards: download, clean, encode, word vectors."""

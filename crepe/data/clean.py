@@ -1,0 +1,269 @@
+r"""Turn an archive's CSV files into Parquet: labels from 0, text unescaped and trimmed as the original program does it.
+
+A line is a row: the class, counted from 1, then the text fields, separated by commas. A field stands in quotes, inside
+which `""` is a quote, or without any, and then ends at the next comma; a comma at the end of a line opens no field. In
+each field the two characters `\n` become a newline, then ASCII white space is trimmed off both ends.
+
+What the original refuses is refused, with file, line and reason: a line end inside quotes, anything behind a closing
+quote, a blank line, a header row, another number of fields, a class that is no whole number from 1, NUL bytes, a class
+without train rows. So are bytes that are no UTF-8, of which Parquet cannot make text. A byte-order mark and line ends
+of CR and LF are taken: no text is lost by them.
+"""
+
+import argparse
+import re
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from crepe import config
+from crepe.config.catalog import Dataset
+from crepe.data.archive import extracted
+from crepe.errors import CrepeError
+from crepe.io.files import alone, digest, replacing, write_json
+from crepe.io.progress import Meter, meter
+
+CHUNK = 4 << 20
+"""Bytes of CSV that are taken at a time."""
+LONGEST_LINE = 64 << 20
+"""Most bytes of a line."""
+ROW_GROUP = 25_000
+"""Rows of a Parquet row group."""
+
+BLANKS = " \t\n\v\f\r"
+"""ASCII white space; a no-break or an ideographic space is text."""
+
+_COMMA, _NEWLINE, _QUOTE = b',\n"'
+_QUOTED = re.compile(r'"((?:[^"]|"")*+)"')
+_NUMBER = "is not a whole number"
+_MEND = "mend the CSV file and pack the archive anew"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("dataset", help="key of the dataset")
+    parser.add_argument("--archive", type=Path, help="default: data/raw/DATASET.tgz")
+    parser.add_argument("--output", type=Path, help="default: data/clean/DATASET")
+    parser.add_argument("--config", metavar="OVERLAY", help="file or JSON text laid over the configuration")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the command."""
+    key = options.dataset
+    clean(
+        key,
+        config.load(options.config).dataset(key),
+        options.archive or Path("data/raw") / f"{key}.tgz",
+        options.output or Path("data/clean") / key,
+    )
+
+
+def clean(key: str, dataset: Dataset, archive: Path, output: Path) -> dict[str, Any]:
+    """Write `train.parquet`, `test.parquet` and `clean.json`, all of them or none.
+
+    The Parquet files have `label` (Int32, from 0) and `field_1`, `field_2`, ... (String) in the order of the CSV file;
+    `clean.json` has the dataset's key, the archive's sha256, rows, the names of the classes and the files' sha256.
+
+    Args:
+        key: the dataset's key.
+        dataset: what the archive must hold.
+        archive: the archive.
+        output: a folder.
+
+    Returns:
+        What stands in `clean.json`.
+
+    Raises:
+        CrepeError: the archive is damaged, a line of it is not as it should be, or it does not hold what the
+            configuration says; the text names the archive, the file in it and the line.
+    """
+    with (
+        alone(output),
+        extracted(archive, output) as files,
+        replacing(output / "clean.json") as summary,
+        replacing(output / "train.parquet") as train,
+        replacing(output / "test.parquet") as test,
+    ):
+        names = _class_names(f"{archive}: classes.txt", files.get("classes.txt"), dataset.classes)
+        for split, rows, path in (("train", dataset.train_rows, train), ("test", dataset.test_rows, test)):
+            name, csv = f"{archive}: {split}.csv", files[f"{split}.csv"]
+            published = getattr(dataset.csv_md5, split, None)
+            with ThreadPoolExecutor(1) as pool, meter(f"{key}: {split}.csv", csv.stat().st_size, "B") as done:
+                md5 = pool.submit(digest, csv, "md5") if published else None
+                counts = _convert(name, csv, path, dataset, done)
+            if md5 and md5.result() != published:
+                raise CrepeError(
+                    f"{name}: md5 is {md5.result()}, not {published} as published (`csv_md5`); fetch the archive anew, "
+                    "or give another archive a dataset of its own in the configuration"
+                )
+            if counts.sum() != rows:
+                raise CrepeError(
+                    f"{name}: has {counts.sum():,} rows, not {rows:,} as the configuration says (`{split}_rows`); "
+                    "fetch the archive anew, or give another archive a dataset of its own in the configuration"
+                )
+            if split == "train" and not counts.all():
+                lacking = int(counts.argmin())
+                raise CrepeError(f"{name}: class {lacking + 1} ({names[lacking]}) has no rows to learn from; {_MEND}")
+        facts = {
+            "dataset": key,
+            "archive": digest(archive),
+            "rows": {"train": dataset.train_rows, "test": dataset.test_rows},
+            "classes": names,
+            "sha256": {"train": digest(train), "test": digest(test)},
+        }
+        write_json(summary, facts)
+    return facts
+
+
+def _class_names(name: str, path: Path | None, classes: int) -> list[str]:
+    """The names of the classes, a line each; their numbers if the archive does not name them."""
+    if path is None:
+        return [str(number) for number in range(1, classes + 1)]
+    try:
+        names = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise CrepeError(f"{name}: is not UTF-8; convert it to UTF-8 and pack the archive anew") from error
+    names = [line.strip() for line in names if line.strip()]
+    if len(names) != classes:
+        raise CrepeError(f"{name}: names {len(names)} classes, not {classes} as the configuration says (`classes`)")
+    return names
+
+
+def _convert(name: str, csv: Path, parquet: Path, dataset: Dataset, done: Meter) -> np.ndarray:
+    """Write a CSV file as Parquet; returns the rows of each class, int64 [classes]."""
+    counts = np.zeros(dataset.classes, np.int64)
+    fields = [f"field_{number}" for number in range(1, dataset.fields + 1)]
+    schema = {"label": pl.Int32(), **dict.fromkeys(fields, pl.String())}
+
+    def frames(*_: Any) -> Iterator[pl.DataFrame]:
+        for chunk in _chunks(name, csv):
+            frame = _regular_frame(chunk, schema, dataset.classes)
+            if frame is None:
+                first = int(counts.sum()) + 1
+                frame = pl.DataFrame(list(_rows(name, first, chunk, dataset)), schema, orient="row")
+            np.add(counts, np.bincount(frame["label"], minlength=dataset.classes), out=counts)
+            done.advance(len(chunk))
+            yield frame
+
+    texts = [pl.col(field).str.replace_all(r"\\n", "\n").str.strip_chars(BLANKS) for field in fields]
+    # polars takes the rows as they come, trims them, compresses and writes in parallel, and keeps their order.
+    table = register_io_source(frames, schema=schema).select("label", *texts)
+    try:
+        # An open file: when a row is refused, polars may be about to create the file of a path, and does so afterwards.
+        with parquet.open("wb") as stream:
+            table.sink_parquet(
+                stream, compression="zstd", compression_level=1, row_group_size=ROW_GROUP, statistics=False
+            )
+    except pl.exceptions.PolarsError as error:
+        raise CrepeError(f"{parquet.parent}: cannot be written: {error}") from error
+    return counts
+
+
+def _chunks(name: str, path: Path) -> Iterator[bytes]:
+    """Some megabytes of whole lines at a time, every line end a newline."""
+    with path.open("rb") as stream:
+        if stream.peek(len(BOM_UTF8)).startswith(BOM_UTF8):
+            stream.seek(len(BOM_UTF8))
+        while chunk := stream.read(CHUNK):
+            chunk += stream.readline(LONGEST_LINE)
+            if not chunk.endswith(b"\n"):
+                if stream.peek(1):
+                    raise CrepeError(f"{name}: has a line of more than {LONGEST_LINE:,} bytes; is it a CSV file?")
+                chunk += b"\n"
+            # Looking for one byte first is ten times faster than looking for two.
+            yield chunk.replace(b"\r\n", b"\n") if b"\r" in chunk else chunk
+
+
+def _regular_frame(chunk: bytes, schema: dict[str, Any], classes: int) -> pl.DataFrame | None:
+    """The rows of lines in the regular form, which polars reads as it should; None of others."""
+    if not _is_regular(chunk, len(schema) - 1):
+        return None
+    numbers = pl.Enum([str(number) for number in range(1, classes + 1)])
+    try:
+        frame = pl.read_csv(chunk, has_header=False, schema=schema | {"label": pl.String()})
+    except pl.exceptions.ComputeError:  # Bytes that are no UTF-8.
+        return None
+    labels = frame["label"].cast(numbers, strict=False)
+    return None if labels.has_nulls() else frame.with_columns(labels.to_physical().cast(pl.Int32))
+
+
+def _is_regular(chunk: bytes, fields: int) -> bool:
+    """Whether every line has its fields all in quotes, nothing between them but commas, and no NUL.
+
+    polars mends malformed lines silently, so that what it reads must be known to be well-formed. Of the quotes, every
+    second one closes; behind it stands a comma, a line's end, or the next one at once: a quote inside the text.
+    """
+    data = np.frombuffer(chunk, np.uint8)
+    quotes = np.flatnonzero(data == _QUOTE)
+    if len(quotes) == 0 or len(quotes) % 2 or quotes[0] != 0:
+        return False
+    opening, closing = quotes[::2], quotes[1::2]
+    behind = data[closing + 1]
+    doubled = behind == _QUOTE
+    separators = behind[~doubled]
+    row = np.array([_COMMA] * fields + [_NEWLINE], np.uint8)
+    return bool(
+        np.array_equal(closing + 2 - doubled, np.append(opening[1:], len(data)))
+        and len(separators) % len(row) == 0
+        and (separators.reshape(-1, len(row)) == row).all()
+        and np.count_nonzero(data == _NEWLINE) == len(separators) // len(row)
+        and data.min() > 0
+    )
+
+
+def _rows(name: str, first: int, chunk: bytes, dataset: Dataset) -> Iterator[tuple[int | str, ...]]:
+    """The rows of any lines that the original takes: label and fields.
+
+    Raises:
+        CrepeError: a line is not as it should be; the text has its number and the reason.
+    """
+    for number, line in enumerate(chunk.removesuffix(b"\n").split(b"\n"), first):
+        try:
+            yield _row(line, dataset)
+        except ValueError as error:
+            hint = "; a header row must go" if number == 1 and _NUMBER in str(error) else ""
+            raise CrepeError(f"{name}: line {number}: {error}{hint}; {_MEND}") from None
+
+
+def _row(line: bytes, dataset: Dataset) -> tuple[int | str, ...]:
+    if not line:
+        raise ValueError("is blank")
+    if b"\0" in line:
+        raise ValueError("holds a NUL byte")
+    try:
+        label, *texts = _fields(line.decode())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 from byte {error.start + 1} on") from None
+    if len(texts) != dataset.fields:
+        raise ValueError(f"has {len(texts)} text fields, not {dataset.fields} as the configuration says (`fields`)")
+    if not re.fullmatch(r"-?(0|[1-9][0-9]*)", label):
+        raise ValueError(f"class {label!r} {_NUMBER}")
+    if not 1 <= int(label) <= dataset.classes:
+        raise ValueError(f"class {label} is not among 1 to {dataset.classes}, as the configuration says (`classes`)")
+    return int(label) - 1, *texts
+
+
+def _fields(line: str) -> Iterator[str]:
+    """Split a line as the original does."""
+    start = 0
+    while start < len(line):
+        if line[start] != '"':
+            end = line.find(",", start)
+            end = len(line) if end < 0 else end
+            yield line[start:end]
+            start = end + 1
+            continue
+        quoted = _QUOTED.match(line, start)
+        if quoted is None:
+            raise ValueError(r"has a quote that is not closed; a line end inside a field must be written as \n")
+        end = quoted.end()
+        if end < len(line) and line[end] != ",":
+            raise ValueError(f"has {line[end : end + 20]!r} behind a closing quote; a quote inside is written twice")
+        start = end + 1
+        yield quoted[1].replace('""', '"')

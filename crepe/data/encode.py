@@ -1,0 +1,144 @@
+"""Turn clean text into shards of integers: a feature's manifest, Arrow files and, if it has one, the vocabulary.
+
+A feature with a thesaurus gets two splits more, the words that can be replaced and their synonyms
+(`crepe.data.shards`).
+
+Rows are read, encoded and written some thousands at a time, however many there are. The manifest is taken away first
+and written last: a folder that has one is whole.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from crepe import config, features
+from crepe.config.catalog import Feature
+from crepe.data import shards
+from crepe.data.shards import Manifest
+from crepe.errors import CrepeError
+from crepe.features import Coder, Codes
+from crepe.io.files import alone, check, read_json, replacing
+from crepe.io.progress import Meter, meter
+from crepe.ragged import Ragged
+
+BATCH = 10_000
+"""Rows encoded at a time; few enough that they stay in the processor's cache."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("dataset", help="key of the dataset")
+    parser.add_argument("feature", help="key of the feature")
+    parser.add_argument("--clean", type=Path, help="default: data/clean/DATASET")
+    parser.add_argument("--output", type=Path, help="default: data/shards/FEATURE/DATASET")
+    parser.add_argument("--config", metavar="OVERLAY", help="file or JSON text laid over the configuration")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the command."""
+    key, name = options.dataset, options.feature
+    settings = config.load(options.config)
+    feature = settings.feature(name)
+    settings.check_thesaurus(feature)
+    encode(
+        key,
+        name,
+        feature,
+        options.clean or Path("data/clean") / key,
+        options.output or Path("data/shards") / name / key,
+    )
+
+
+def encode(key: str, name: str, feature: Feature, clean: Path, output: Path) -> Manifest:
+    """Write a feature's shards of a dataset.
+
+    Args:
+        key: the dataset's key.
+        name: the feature's key.
+        feature: how text becomes integers.
+        clean: the folder that `crepe clean` wrote.
+        output: a folder. Shards in it that the new manifest does not name are removed.
+
+    Returns:
+        The manifest, as written.
+
+    Raises:
+        CrepeError: the clean files or the thesaurus are missing, damaged or another dataset's, or the folder cannot be
+            written.
+    """
+    facts = _facts(key, clean)
+    coder: Coder = features.kind(feature.kind).coder(feature, clean / "train.parquet")
+    if feature.thesaurus and coder.replaceable is None:
+        raise CrepeError(
+            f"configuration: catalog.features.{name}: {feature.kind} cannot have a thesaurus; leave it out"
+        )
+    manifest = Manifest(
+        dataset=key,
+        feature=name,
+        dtype=coder.dtype,
+        symbols=coder.symbols,
+        length=feature.length,
+        source=coder.source,
+        classes=facts["classes"],
+        rows=facts["rows"],
+        archive=facts["archive"],
+        clean=facts["sha256"],
+        thesaurus=coder.replaceable.source if coder.replaceable else None,
+    )
+    splits = {split: (split, coder.column, coder.codes) for split in shards.SPLITS}
+    if coder.replaceable:
+        splits["train"] = ("train", coder.column, coder.replaceable.codes)
+        splits[shards.SPOTS] = ("train", coder.replaceable.column, coder.replaceable.spots)
+    with alone(output):
+        _remove(output / shards.MANIFEST)
+        if coder.vocabulary:
+            with replacing(output / shards.VOCABULARY) as path:
+                path.write_bytes(coder.vocabulary)
+        for split, (source, column, codes) in splits.items():
+            rows = pl.scan_parquet(clean / f"{source}.parquet", glob=False)
+            with meter(f"{key}: {split} {name}", manifest.rows[source], "rows") as done:
+                for index, file in enumerate(shards.names(split, manifest.rows[source])):
+                    parts = _parts(rows.slice(index * shards.ROWS, shards.ROWS), column, codes, done)
+                    manifest.shards.setdefault(split, []).append(shards.write(output / file, parts))
+        if coder.replaceable:
+            (file,) = shards.names(shards.SYNONYMS, 1)
+            manifest.shards[shards.SYNONYMS] = [shards.write(output / file, coder.replaceable.synonyms)]
+        manifest.write(output)
+        named = {shard.file for parts in manifest.shards.values() for shard in parts}
+        for path in output.glob("[st]*-[0-9]*-of-[0-9]*.arrow"):
+            if path.name not in named:
+                _remove(path)
+    return manifest
+
+
+def _parts(rows: pl.LazyFrame, column: pl.Expr, codes: Codes, done: Meter) -> Iterator[Ragged]:
+    texts = rows.select("label", codes=column)
+    for batch in texts.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming"):
+        yield Ragged(*codes(batch["codes"]), batch["label"].to_numpy())
+        done.advance(len(batch))
+
+
+def _facts(key: str, clean: Path) -> dict[str, Any]:
+    """What clean.json says, after a look at whether the Parquet files beside it are those it speaks of."""
+    path, again = clean / "clean.json", f"run `crepe clean {key}` again"
+    facts = read_json(path, again)
+    try:
+        found = {name: facts[name] for name in ("dataset", "archive", "rows", "classes", "sha256")}
+        named = {split: found["sha256"][split] for split in shards.SPLITS}
+    except (KeyError, TypeError) as error:
+        raise CrepeError(f"{path}: lacks {error}; {again}") from error
+    if found["dataset"] != key:
+        raise CrepeError(f"{path}: is of {found['dataset']}, not of {key}; give the right folder with --clean")
+    for split, expected in named.items():
+        check(clean / f"{split}.parquet", expected, "clean.json", again)
+    return found
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise CrepeError(f"{path}: cannot be removed: {error.strerror or error}") from error

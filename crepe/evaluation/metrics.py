@@ -1,0 +1,62 @@
+"""Testing a network: every row once, and what is counted from it."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from crepe.models.batch import Split
+
+
+def rows_at_once(device: torch.device) -> int:
+    """Rows tested at once: as many as keep the device busy."""
+    return 1024 if device.type == "cuda" else 256
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a network says of each row of a split, in the split's order."""
+
+    probabilities: np.ndarray
+    """float32 [rows, classes]."""
+    losses: np.ndarray
+    """float64 [rows]: -log p of the label."""
+
+    @property
+    def classes(self) -> np.ndarray:
+        """int64 [rows], the likeliest class of each row (the first of equals)."""
+        return np.asarray(self.probabilities.argmax(1))
+
+
+@torch.inference_mode()
+def predict(network: nn.Module, split: Split, dtype: torch.dtype) -> Predictions:
+    """Test `network` on every row of `split`, dropout off; the network's mode is left as it was."""
+    training = network.training
+    network.eval()
+    probabilities, losses = [], []
+    rows = []
+    for indices, batch in split.by_length(rows_at_once(split.device)):
+        log = F.log_softmax(network(batch, dtype).double(), dim=1)
+        rows.append(indices)
+        probabilities.append(log.exp().float())
+        losses.append(F.nll_loss(log, batch.labels, reduction="none"))
+    network.train(training)
+    back = np.argsort(np.concatenate(rows))
+    return Predictions(torch.cat(probabilities).cpu().numpy()[back], torch.cat(losses).cpu().numpy()[back])
+
+
+def wilson(errors: int, rows: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """Wilson's 95 % interval of an error rate, in percent."""
+    rate = errors / rows
+    middle = rate + z * z / (2 * rows)
+    half = z * math.sqrt(rate * (1 - rate) / rows + z * z / (4 * rows * rows))
+    scale = 100 / (1 + z * z / rows)
+    return max(0.0, (middle - half) * scale), min(100.0, (middle + half) * scale)
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """int64 [classes, classes]: rows of each true class (first axis) by predicted class."""
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)

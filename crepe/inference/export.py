@@ -1,0 +1,204 @@
+"""Write a trained model as a folder to pass on, which describes itself.
+
+    crepe export results/demo/runs/docstrings/conv-small/0 --to docstrings
+
+The folder has the parameters (`model.safetensors`), the same as ONNX (`model.onnx`), `config.json`, the vocabulary if
+there is one, the record and the scores of the run, and a model card, `README.md`. `crepe.load` takes it wherever it has
+been copied to.
+
+ONNX has nothing ragged: there a text is padded, and costs what the padding costs. A bag weighted by tf-idf compares
+each of a text's symbols with every other, which takes memory by the square of their number.
+"""
+
+import argparse
+import json
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from crepe import features
+from crepe.errors import CrepeError
+from crepe.io.files import digest, write_json, write_text
+from crepe.models import saved
+from crepe.models.padded import Padded
+from crepe.models.saved import FILE, Saved
+from crepe.results.grid import Run, read_metrics, read_record
+from crepe.text import alphabet
+
+ONNX = "model.onnx"
+OPSET = 20
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="model.safetensors, or a folder that has one")
+    parser.add_argument("--to", type=Path, metavar="DIR", required=True, help="a folder that is not there yet")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the command."""
+    export(options.model, options.to)
+
+
+def export(model: Path, folder: Path) -> None:
+    """Write a model to a folder, which appears when it is whole.
+
+    Args:
+        model: model.safetensors, or a folder that has one; the run's record and scores are looked for beside it.
+        folder: not there yet, or empty.
+
+    Raises:
+        CrepeError: the model, or what is beside it, is missing or damaged; the folder is in use or cannot be written;
+            a network of this kind cannot be written as ONNX.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CrepeError(f"{folder}: is there already; give a folder that is not, or remove it")
+    path = model / FILE if model.is_dir() else model
+    content = saved.load(path, torch.device("cpu"))
+    run = _run(path.parent, content)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent) as temporary:
+            whole = Path(temporary) / folder.name
+            whole.mkdir()
+            shutil.copyfile(path, whole / FILE)
+            write_onnx(content, whole / ONNX)
+            write_json(whole / "config.json", _config(content))
+            if content.vocabulary is not None:
+                write_text(whole / "vocabulary.txt", "".join(f"{line}\n" for line in content.vocabulary))
+            for name, part in (("run.json", run.record), ("metrics.json", run.metrics)):
+                if part:
+                    write_json(whole / name, part)
+            write_text(whole / "README.md", _card(content, run, digest(path)))
+            whole.rename(folder)
+    except OSError as error:
+        raise CrepeError(f"{folder}: cannot be written: {error.strerror or error}") from error
+
+
+def write_onnx(model: Saved, path: Path) -> None:
+    """Write a network as ONNX, from padded codes to probabilities, any number of rows at a time.
+
+    Input `codes`, int64 [rows, columns]: the integers of texts, 0 behind their ends. A ConvNet takes as many columns as
+    its feature's length, other networks any number. Output `probabilities`, float32 [rows, classes].
+
+    Raises:
+        CrepeError: a network of this kind cannot be written as ONNX.
+    """
+    try:
+        network = Padded(model.network).eval()
+    except ValueError as error:
+        raise CrepeError(f"{model.settings.kind}: cannot be exported as ONNX: {error}") from error
+    columns, rows = _columns(model), torch.export.Dim("rows")
+    # The LSTM is traced column by column: few are enough where any number will do.
+    shape = {0: rows} if columns else {0: rows, 1: torch.export.Dim("columns")}
+    with _quiet():
+        program = torch.onnx.export(
+            network,
+            (torch.ones(2, columns or 3, dtype=torch.int64),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["codes"],
+            output_names=["probabilities"],
+            dynamic_shapes={"codes": shape},
+            custom_translation_table={torch.ops.aten.lstm.input: _lstm},
+            verbose=False,
+        )
+    assert program is not None
+    for node in program.model.graph:
+        node.metadata_props.clear()  # Where in which file of this machine it comes from.
+    program.model.metadata_props["classes"] = json.dumps(model.classes, ensure_ascii=False)
+    program.save(path, external_data=False)
+
+
+def _lstm(x: Any, start: Any, weights: Any, *settings: Any) -> Any:
+    """The LSTM of torch, of one layer, as ONNX's, which has its gates in another order.
+
+    The exporter's own has the traced number of columns in it.
+    """
+    from onnxscript import opset20
+
+    ops: Any = opset20
+
+    def ordered(parameter: Any) -> Any:
+        first, forget, cell, output = ops.Split(parameter, axis=0, num_outputs=4)
+        return ops.Concat(first, output, forget, cell, axis=0)
+
+    inputs, states, *biases = map(ordered, weights)
+    both = ops.Unsqueeze(ops.Concat(*biases, axis=0), [0])
+    size = weights[1].shape[1]
+    y, h, c = ops.LSTM(x, ops.Unsqueeze(inputs, [0]), ops.Unsqueeze(states, [0]), both, hidden_size=size)
+    return ops.Squeeze(y, [1]), h, c
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter speaks of what it is about to change, and of packages that it could do with."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+def _columns(model: Saved) -> int | None:
+    """Columns that a text is padded to; None for any number."""
+    return model.feature.length if model.settings.kind == "convnet" else None
+
+
+def _run(folder: Path, model: Saved) -> Run:
+    """What is known of the run: its record and its scores, either of them empty if it is not there."""
+    record: dict[str, Any] = read_record(folder) if (folder / "run.json").exists() else {}
+    metrics = read_metrics(folder, record) if record and (folder / "metrics.json").exists() else {}
+    if record and record["classes"] != model.classes:
+        raise CrepeError(f"{folder}/run.json: is of another model, with other classes; delete it or train again")
+    return Run(folder, record, metrics)
+
+
+def _config(model: Saved) -> dict[str, Any]:
+    name = model.feature.alphabet
+    return {
+        "classes": model.classes,
+        "feature": model.feature.as_dict(),
+        "alphabet": None if name is None else alphabet.characters(name),
+        "symbols": model.symbols,
+        "network": model.settings.as_dict(),
+        "onnx": {"opset": OPSET, "codes": ["rows", _columns(model) or "columns"], "probabilities": ["rows", "classes"]},
+    }
+
+
+def _card(model: Saved, run: Run, sha256: str) -> str:
+    """The model card, Markdown with the front matter that model hubs read."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"zip": zip, "plain": _plain}
+    kind = features.kind(model.feature.kind)
+    return environment.get_template("model_card.md").render(
+        model=model,
+        record=run.record,
+        metrics=run.metrics,
+        guess=run.guess if run.metrics else None,
+        columns=_columns(model) or "columns",
+        parameters=f"{sum(parameter.numel() for parameter in model.network.parameters()):,}",
+        reading=(kind.__doc__ or "").partition("\n\n")[0].replace("\n", " "),
+        sha256=sha256,
+    )
+
+
+def _plain(text: str) -> str:
+    """Text that means nothing to Markdown."""
+    return "".join(f"\\{letter}" if letter in r"\`*_[]<>|#" else letter for letter in text)

@@ -1,0 +1,1 @@
+"""Files, locks, tensors and progress; nothing here knows of texts or models."""

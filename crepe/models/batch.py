@@ -1,0 +1,102 @@
+"""A split resident on the device, and the minibatches gathered from it there.
+
+Only lengths and labels stay on the host as well: networks choose shapes by the lengths, and asking the
+device for them would make it wait in every step.
+"""
+
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from crepe.models.device import send
+from crepe.ragged import Ragged
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of a split, sorted by length: neighbours are of like length and can be computed together."""
+
+    values: Tensor
+    """uint8 or int32 [total] of the whole split, on the device."""
+    starts: Tensor
+    """int64 [rows], where each row begins in `values`."""
+    sizes: Tensor
+    """int64 [rows], ascending, how many integers a row has."""
+    lengths: np.ndarray
+    """The same on the host."""
+    labels: Tensor
+    """int64 [rows], classes from 0."""
+
+    @classmethod
+    def of(cls, values: Tensor, starts: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> "Batch":
+        """The minibatch of rows whose starts, lengths and labels are on the host."""
+        sent = send(np.stack([starts, lengths, labels]).astype(np.int64, copy=False), values.device)
+        return cls(values, sent[0], sent[1], lengths, sent[2])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def take(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Single integers of rows, int64, of the arguments' shape.
+
+        Args:
+            rows: int64, on the device; -1 stands for an empty row.
+            columns: int64, of the same shape or one that goes with it; behind a row's end there is 0, no symbol.
+        """
+        inside = columns < F.pad(self.sizes, (0, 1))[rows]
+        places = torch.where(inside, F.pad(self.starts, (0, 1))[rows] + columns, 0)
+        return torch.where(inside, self._take(places), 0)
+
+    def flat(self) -> tuple[Tensor, Tensor]:
+        """All rows one behind the other: their integers, int64 [sum of lengths], and the row of each, int64."""
+        device = self.values.device
+        total = int(self.lengths.sum())
+        rows = torch.repeat_interleave(torch.arange(len(self), device=device), self.sizes, output_size=total)
+        begins = self.sizes.cumsum(0) - self.sizes
+        return self._take(torch.arange(total, device=device) + (self.starts - begins)[rows]), rows
+
+    def _take(self, places: Tensor) -> Tensor:
+        # A split without a single integer has nothing to take from, and every place is padding.
+        return self.values[places].long() if len(self.values) else torch.zeros_like(places)
+
+
+class Split:
+    """One split of a dataset on a device."""
+
+    def __init__(self, rows: Ragged, device: torch.device) -> None:
+        self.device = device
+        self.labels = rows.labels
+        self.lengths = rows.lengths
+        self._starts = rows.offsets[:-1]
+        # from_numpy would alias the read-only memory map.
+        self._values = torch.tensor(rows.values, device=device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def part(self, rows: np.ndarray) -> "Split":
+        """The split of only these rows."""
+        part = copy(self)
+        part.labels, part.lengths, part._starts = self.labels[rows], self.lengths[rows], self._starts[rows]
+        return part
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """The minibatch of `rows` (indices, in any order and number), sorted by length."""
+        rows = rows[np.argsort(self.lengths[rows], kind="stable")]
+        return Batch.of(self._values, self._starts[rows], self.lengths[rows], self.labels[rows])
+
+    def drawn(self, rows: np.ndarray, seed: int, number: int) -> Batch:
+        """The minibatch of `rows` as a training with `seed` gets it as its `number`-th, counted from 0."""
+        return self.batch(rows)
+
+    def by_length(self, size: int) -> Iterator[tuple[np.ndarray, Batch]]:
+        """Every row once, in batches of at most `size` rows of like length, with the rows' indices."""
+        order = np.argsort(self.lengths, kind="stable")
+        for first in range(0, len(order), size):
+            rows = order[first : first + size]
+            yield rows, self.batch(rows)

@@ -1,0 +1,181 @@
+"""Where a network runs and what it computes in."""
+
+import ctypes
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from shutil import which
+
+import numpy as np
+import torch
+from platformdirs import user_state_path
+from torch import nn
+
+from crepe.errors import CrepeError
+from crepe.io.locks import first_free
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; `auto` takes the first of cuda, mps and cpu that is there.
+
+    Raises:
+        CrepeError: there is no such device on this machine, or no memory on it.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name.partition(":")[0] not in ("cuda", "mps", "cpu"):
+        raise CrepeError(f"--device {name}: unknown; known: auto, cuda, cuda:1 and so on, mps, cpu")
+    try:
+        device = torch.device(name)
+        with enough_memory("end what else runs on the device, or take another --device"):
+            torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise CrepeError(f"--device {name}: is not on this machine ({str(error).splitlines()[0]})") from error
+    return device
+
+
+@contextmanager
+def own_device(name: str = "auto") -> Iterator[str]:
+    """The name of a device for a command, for as long as the block; a GPU is one that no other command has.
+
+    `auto`, where there is a GPU, and `cuda` take the first free one of those that the process may see
+    (`CUDA_VISIBLE_DEVICES`), and wait until there is one. Any other name is that device's, and nothing is locked: who
+    names `cuda:2`, `mps` or `cpu` may share it.
+
+    Raises:
+        CrepeError: the lock cannot be made.
+    """
+    if name not in ("auto", "cuda") or not torch.cuda.is_available():
+        yield name
+        return
+    # Not by number: what is number 0 differs from process to process.
+    gpus = [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
+    with own_gpu(gpus) as number:
+        yield f"cuda:{number}"
+
+
+@contextmanager
+def own_gpu(gpus: Sequence[str]) -> Iterator[int]:
+    """The number, in `gpus`, of the first that no other process of this user holds, held for as long as the block.
+
+    Args:
+        gpus: what the GPUs are called on every machine and in every process.
+
+    Raises:
+        CrepeError: the lock cannot be made.
+    """
+    # In the home folder, since no session's end and no tidying-up of /tmp takes a lock from it that is held.
+    folder = user_state_path("crepe") / "gpus"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CrepeError(f"{folder}: cannot be made: {error.strerror or error}; name a --device, as cuda:0") from error
+    busy = "each GPU here is held by another command; waiting for one (--device cuda:0, say, shares that one)"
+    with first_free([folder / f"{gpu}.lock" for gpu in gpus], busy) as number:
+        yield number
+
+
+@contextmanager
+def enough_memory(
+    remedy: str = "give the recipe a smaller `minibatch`, take a smaller model, or end what else runs on the device",
+) -> Iterator[None]:
+    """What is computed in the block, or by the function so decorated, fails for want of memory with a CrepeError.
+
+    Args:
+        remedy: what its text advises.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        # Allocators of the CPU and of MPS raise a plain RuntimeError.
+        wanting = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+            sign in text for sign in ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+        )
+        if not wanting:
+            raise
+        raise CrepeError(f"out of memory: {remedy} ({text.splitlines()[0] if text else 'MemoryError'})") from error
+
+
+def choose_precision(device: torch.device, name: str = "auto", network: nn.Module | None = None) -> str:
+    """`auto` is bfloat16 where the device multiplies it natively and the network multiplies matrices, else float32.
+
+    Raises:
+        CrepeError: no such precision.
+    """
+    if name == "auto":
+        if not getattr(network, "MULTIPLIES", True):
+            return "float32"
+        if device.type == "cuda":
+            return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
+        native = device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+        return "bfloat16" if native else "float32"
+    if name not in PRECISIONS:
+        raise CrepeError(f"--precision {name}: unknown; known: auto, {', '.join(PRECISIONS)}")
+    return name
+
+
+def be_exact() -> None:
+    """The same bits in every run on the same device, and float32 that is float32 (no TF32)."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # As use_deterministic_algorithms does, which takes two seconds to import what it does not need.
+    torch.set_deterministic_debug_mode("warn")
+    # Unpooling is deterministic where no two values go to one place, as in `crepe.models.packed`.
+    warnings.filterwarnings("ignore", "max_unpooling2d_forward_out does not have a deterministic implementation")
+    # Nothing here reads what it has not written, and to fill it takes a tenth of a step on a GPU.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def keep_memory() -> None:
+    """Let the process keep the memory it frees, where the C library is glibc.
+
+    It gives blocks of some megabytes back at once, and gets them again page by page: for gradients of a million weights
+    that takes longer than adding them up.
+    """
+    if sys.platform == "linux":
+        mmap_max, trim_threshold = -4, -1
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, 2**31 - 1)
+
+
+def fusing(tensor: torch.Tensor) -> bool:
+    """Whether kernels of our own (`crepe.models.fused`) compute with such a tensor."""
+    return tensor.is_cuda and _compiles(tensor.device)
+
+
+@cache
+def _compiles(device: torch.device) -> bool:
+    """Whether Triton is there, and what it asks for: a C compiler, and a GPU of Volta or later."""
+    compilers = os.environ.get("CC"), "gcc", "clang"
+    there = find_spec("triton") is not None and any(which(compiler) for compiler in compilers if compiler)
+    return there and torch.cuda.get_device_capability(device) >= (7, 0)
+
+
+def send(values: np.ndarray, device: torch.device) -> torch.Tensor:
+    """An array as a tensor on a device, without waiting for what the device is at."""
+    tensor = torch.from_numpy(values)
+    # Memory that may be paged is copied only when the device has done all that it was given before.
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def describe(device: torch.device) -> str:
+    """The device's name as its maker gives it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
+            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,111 @@
+"""A trained model as one file (`crepe.io.tensors`) that has all that is needed to use it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from crepe.config.catalog import Feature, Network
+from crepe.errors import CrepeError
+from crepe.io import tensors
+from crepe.models import Inputs, build
+
+FILE = "model.safetensors"
+_VOCABULARY = "vocabulary"
+_AGAIN = "run `crepe train` again, or `dvc pull` for what DVC keeps"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Saved:
+    """A network and what it speaks of."""
+
+    network: nn.Module
+    feature: Feature
+    settings: Network
+    symbols: int
+    """Largest index in a text."""
+    classes: list[str]
+    vocabulary: list[str] | None = None
+    """What the indices mean, line i being of index i + 1; None for characters."""
+
+
+def save(path: Path | str, model: Saved) -> None:
+    """Write a model, whole or not at all; the same model gives the same bytes."""
+    held = dict(model.network.state_dict())
+    if model.vocabulary is not None:
+        held[_VOCABULARY] = torch.from_numpy(np.frombuffer("\n".join(model.vocabulary).encode(), np.uint8).copy())
+    about = {
+        "feature": model.feature.as_dict(),
+        "network": model.settings.as_dict(),
+        "symbols": model.symbols,
+        "classes": model.classes,
+    }
+    tensors.write(path, about, held)
+
+
+def load(path: Path | str, device: torch.device) -> Saved:
+    """Read a model, ready to predict on `device`.
+
+    Args:
+        path: the file, or the folder of its run.
+        device: where its parameters go.
+
+    Raises:
+        CrepeError: there is no such file, or it is damaged or no model of this program.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / FILE
+    if _is_pointer(path):
+        raise CrepeError(f"{path}: only points to a model that Git LFS keeps; fetch it: git lfs pull")
+    if not path.exists():
+        raise CrepeError(f"{path}: is missing; {_nearest(path.parent if path.name == FILE else path)}{_AGAIN}")
+    about, held = tensors.read(path, _AGAIN)
+    try:
+        content = held.pop(_VOCABULARY, None)
+        vocabulary = None if content is None else content.numpy().tobytes().decode().split("\n")
+        settings = Network.parse(about["network"], "network")
+        feature = Feature.parse(about["feature"], "feature")
+        idf = held["idf"][1:] if "idf" in held else None
+        inputs = Inputs(symbols=about["symbols"], length=feature.length, classes=len(about["classes"]), idf=idf)
+        # Without memory first: facts that do not go with the tensors may ask for any amount of it.
+        with torch.device("meta"):
+            shapes = {name: tensor.shape for name, tensor in build(settings, inputs).state_dict().items()}
+        if shapes != {name: tensor.shape for name, tensor in held.items()}:
+            raise ValueError("its tensors are not those of its network")
+        if vocabulary is not None and len(vocabulary) != inputs.symbols:
+            raise ValueError("its vocabulary is of another size")
+        network = build(settings, inputs)
+        network.load_state_dict(held)
+    except (CrepeError, ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
+        fault = str(error).removeprefix("configuration: ")
+        raise CrepeError(f"{path}: is no model that this version can use ({fault}); {_AGAIN}") from error
+    return Saved(
+        network=network.to(device).eval(),
+        feature=feature,
+        settings=settings,
+        symbols=inputs.symbols,
+        classes=about["classes"],
+        vocabulary=vocabulary,
+    )
+
+
+def _nearest(folder: Path) -> str:
+    """What there is where a model was looked for, as the beginning of an advice."""
+    seeds = sorted(folder.glob(f"*/{FILE}"))
+    if seeds:
+        return f"take {seeds[0].parent}, or "
+    there = next((parent for parent in [folder, *folder.parents] if parent.is_dir()), folder)
+    names = sorted(path.name for path in there.glob("[!.]*") if path.is_dir()) if there != folder else []
+    return f"{'this folder' if there == Path() else there} has {', '.join(names)}; or " if names else ""
+
+
+def _is_pointer(path: Path) -> bool:
+    """Whether a checkout without Git LFS has put three lines of text in the file's place."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(40).startswith(b"version https://git-lfs.github.com/spec")
+    except OSError:
+        return False

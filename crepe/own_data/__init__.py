@@ -1,0 +1,1 @@
+"""Datasets made from your own tables of texts."""

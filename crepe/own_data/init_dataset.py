@@ -1,0 +1,218 @@
+r"""Make a dataset and a study of one's own table of texts, CSV or Parquet.
+
+    crepe init-dataset reviews.csv
+    crepe init-dataset train.csv --test test.csv --name tickets --label topic --text title --text body
+
+It finds out what kind of file it is and which columns are the label and the texts, says what it found odd, writes
+`data/own/NAME.tgz`, an archive as the paper's datasets have them, and `config/NAME.yaml`, a study of two models on it,
+and prints the command that runs it. Without a test file a tenth of the rows is kept for tests: which ones is decided by
+a hash of the text, so that it is always the same ones, and equal texts are on the same side.
+"""
+
+import argparse
+import hashlib
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+import polars as pl
+import yaml
+
+from crepe.config import FOLDER, load
+from crepe.config.catalog import KEY
+from crepe.data.archive import pack
+from crepe.errors import CrepeError
+from crepe.io.files import digest, write_text
+from crepe.own_data import tabular
+from crepe.own_data.inspection import FEW, LABEL, Columns, balance, choose, classes, oddities, shared
+from crepe.own_data.tabular import Table
+
+OWN = Path("data/own")
+SHARE = 0.1
+"""Of the rows kept for tests where there is no test file."""
+SEED = "0"
+"""Put before a text when it is hashed."""
+
+MODELS = ("bow-tfidf", "conv-small")
+MINIBATCH = 128
+PASSES, LEAST, MOST = 5, 20, 5000
+"""An epoch goes through the train rows five times, as the paper's does with AG's News, in 20 to 5,000 minibatches."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="CSV or Parquet: a label and one to three texts a row")
+    parser.add_argument("--test", type=Path, metavar="FILE", help="rows to test on, of the same columns")
+    parser.add_argument("--name", metavar="KEY", help="of the dataset and the study; default: the file's name")
+    parser.add_argument("--label", metavar="COLUMN", help="name of the label's column, where it cannot be told")
+    parser.add_argument("--text", metavar="COLUMN", action="append", help="name of a text's column, up to three times")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the command."""
+    init(options.file, options.test, options.name, options.label, options.text or [], print)
+
+
+def init(
+    file: Path, test: Path | None, name: str | None, label: str | None, texts: list[str], tell: Callable[[str], None]
+) -> None:
+    """Write the archive and the study of a table.
+
+    Args:
+        file: all rows, or those to train on.
+        test: rows to test on; some of `file` if None.
+        name: of dataset and study; made of the file's name if None.
+        label: column; found if None.
+        texts: columns; found if empty.
+        tell: is given each line of what there is to say.
+
+    Raises:
+        CrepeError: a file is not well-formed, a column cannot be told or is not there, or the name is taken.
+    """
+    key = _key(name, file)
+    OWN.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{key}-", dir=OWN) as temporary, ExitStack() as opened:
+        folder = Path(temporary)
+
+        def new(name: str) -> IO[bytes]:
+            return opened.enter_context((folder / name).open("w+b"))
+
+        tables = {"train": tabular.read(file, folder / "train.parquet")}
+        columns = choose(tables["train"], label, texts)
+        if test is not None:
+            tables["test"] = tabular.read(test, folder / "test.parquet")
+            _same(tables["test"], columns, file)
+        for table in tables.values():
+            tell(f"{table.path}: {table.about}")
+        tell(f"label: {columns.label}; texts: {', '.join(columns.texts)}")
+        counts = {split: classes(table, columns) for split, table in tables.items()}
+        _check(counts, file, test)
+        rows = {split: dict.fromkeys(counts["train"], 0) for split in ("train", "test")}
+        files = {f"{split}.csv": new(f"{split}.csv") for split in rows}
+        few = {name for name, count in counts["train"].items() if count < FEW}
+        for split, table in tables.items():
+
+            def side(name: str, text: str, split: str = split) -> str:
+                return split if test is not None or name in few else _side(text)
+
+            _write(table, columns, {name: files[f"{name}.csv"] for name in rows}, rows, side)
+        for table in tables.values():
+            for odd in oddities(table, columns):
+                tell(f"odd: {odd}")
+        between = shared(tables["train"], tables["test"], columns) if test else ()
+        for odd in [*between, *balance(rows["train"], rows["test"])]:
+            tell(f"odd: {odd}")
+        if not any(rows["test"].values()):
+            raise CrepeError(f"{file}: has too few rows to keep some for tests; name a test file by --test")
+        for name, count in rows["train"].items():
+            tell(f"class {name}: {count:,} train rows, {rows['test'][name]:,} test rows")
+        totals = {split: sum(count.values()) for split, count in rows.items()}
+        how = "" if test else f" (some {SHARE:.0%}, by a hash of the text with seed {SEED})"
+        tell(f"in all: {totals['train']:,} train rows, {totals['test']:,} test rows{how}")
+        archive = OWN / f"{key}.tgz"
+        names = new("classes.txt")
+        names.write("".join(f"{name}\n" for name in rows["train"]).encode())
+        pack(archive, f"{key}_csv", {"classes.txt": names, **files})
+    study = FOLDER / f"{key}.yaml"
+    write_text(study, _study(key, file, test, archive, columns, list(rows["train"]), totals))
+    tell(f"written: {archive}, {study}")
+    tell(f"to run it: snakemake --cores all --resources gpu=1 all --configfile {study}")
+
+
+def _key(name: str | None, file: Path) -> str:
+    key = name or re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-._")
+    if not KEY.fullmatch(key):
+        raise CrepeError(f"{key!r}: cannot be a folder's name; give one of letters, digits, '.', '_', '-' by --name")
+    path = FOLDER / f"{key}.yaml"
+    if path.exists():
+        raise CrepeError(f"{path}: is there already; delete it, or give another name by --name")
+    if key in load().catalog.datasets:
+        raise CrepeError(f"{key!r}: is a dataset of config/datasets.yaml; give another name by --name")
+    return key
+
+
+def _same(table: Table, columns: Columns, train: Path) -> None:
+    for name in (columns.label, *columns.texts):
+        if name not in table.names:
+            raise CrepeError(f"{table.path}: has no column {name!r}, as {train} has; it has {', '.join(table.names)}")
+
+
+def _check(counts: dict[str, dict[str, int]], file: Path, test: Path | None) -> None:
+    if len(counts["train"]) < 2:
+        raise CrepeError(f"{file}: has {len(counts['train'])} class; two or more can be told apart")
+    for name in counts.get("test", {}):
+        if name not in counts["train"]:
+            raise CrepeError(f"{test}: class {name!r} is not in {file}, which can teach nothing of it")
+
+
+def _write(
+    table: Table,
+    columns: Columns,
+    files: Mapping[str, IO[bytes]],
+    rows: dict[str, dict[str, int]],
+    side: Callable[[str, str], str],
+) -> None:
+    r"""Append a table's rows to the archive's CSV files: every field in quotes, a line end as `\n`.
+
+    Args:
+        table: its rows.
+        columns: those that are used.
+        files: by split.
+        rows: of each class, in order, by split; counted up.
+        side: gives the split of a row, of its class and text.
+    """
+    numbers = {name: str(number) for number, name in enumerate(rows["train"], 1)}
+    fields = [
+        pl.col(name).fill_null("").str.replace_all(r"\r\n|\r|\n", r"\n").str.replace_all('"', '""')
+        for name in columns.texts
+    ]
+    quoted = ",".join(['"{}"'] * (1 + len(fields))) + "\n"
+    line = pl.format(quoted, columns.name.replace(numbers), *fields).alias("line")
+    for batch in table.batches([columns.label, *columns.texts]):
+        for name, text, content in batch.select(columns.name, columns.text, line).drop_nulls(LABEL).iter_rows():
+            split = side(name, text)
+            files[split].write(content.encode())
+            rows[split][name] += 1
+
+
+def _side(text: str) -> str:
+    """Which split a text belongs to."""
+    found = hashlib.sha256(f"{SEED}{text}".encode()).digest()
+    return "test" if int.from_bytes(found[:8], "big") < SHARE * 2**64 else "train"
+
+
+def _study(
+    key: str,
+    file: Path,
+    test: Path | None,
+    archive: Path,
+    columns: Columns,
+    classes: list[str],
+    rows: dict[str, int],
+) -> str:
+    """The text of the study's file."""
+    words = ["crepe", "init-dataset", str(file), *(["--test", str(test)] if test else []), "--name", key]
+    words += ["--label", columns.label, *(word for name in columns.texts for word in ("--text", name))]
+    minibatches = min(MOST, max(LEAST, -(-PASSES * rows["train"] // MINIBATCH)))
+    entry: dict[str, Any] = {
+        "title": key,
+        "fields": len(columns.texts),
+        "classes": len(classes),
+        "train_rows": rows["train"],
+        "test_rows": rows["test"],
+        "epoch_minibatches": minibatches,
+        "sources": [{"url": str(archive), "bytes": archive.stat().st_size, "sha256": digest(archive)}],
+    }
+    names = "".join(f"#   {number}: {name}\n" for number, name in enumerate(classes, 1))
+    about = {"name": key, "datasets": [key], "models": list(MODELS), "seeds": [0]}
+    catalog = {"catalog": {"datasets": {key: entry}}}
+    return (
+        f"# Made by: {shlex.join(words)}\n#\n# Its classes:\n{names}#\n"
+        f"#   snakemake --cores all --resources gpu=1 all --configfile {FOLDER / key}.yaml\n"
+        f"{yaml.safe_dump(about, sort_keys=False, default_flow_style=None)}\n"
+        f"{yaml.safe_dump(catalog, sort_keys=False, allow_unicode=True)}"
+    )

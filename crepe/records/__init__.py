@@ -1,0 +1,1 @@
+"""The files of a run, typed: written and read by the same classes."""

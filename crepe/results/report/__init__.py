@@ -1,0 +1,195 @@
+"""Write a study's report: results/STUDY/report.html, one page that needs nothing beside it and no network.
+
+    crepe report --config config/demo.yaml
+
+It has the grid of table 4 with the study's results, later work, the datasets and figure 3 beside the paper's. A cell
+opens its runs: learning curves, confusion matrix, the texts that are most surely wrong, the first layer's kernels,
+where it all comes from and the commands that make it again.
+
+The page holds test texts, and the datasets' terms forbid passing them on: it is for this machine. For a copy that
+leaves it, `crepe report --without-texts --output copy.html` leaves out every piece of a text.
+"""
+
+import argparse
+import hashlib
+from base64 import b64encode
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from crepe.config import Config, load
+from crepe.errors import CrepeError
+from crepe.io.files import alone, check, write_text
+from crepe.results.grid import DOUBTS, MARKS, Cell, Grid, Run, commands, grids, provenance
+from crepe.results.report.comparisons import FAMILIES, REFERENCES, Reference, family, figure3, references, statistics
+from crepe.results.report.layer import layer
+from crepe.results.report.plots import curve, relative
+from crepe.results.report.texts import Texts
+
+VERDICTS = {
+    "better": ("▼", "better than the paper"),
+    "worse": ("▲", "worse than the paper"),
+    "same": ("≈", "as the paper: the interval holds its figure"),
+    "other": ("", "not to be compared with the paper"),
+}
+"""How a cell compares: a sign and the meaning."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--config", metavar="OVERLAY", help="laid over the default configuration: a file or JSON text")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: results/STUDY/report.html")
+    parser.add_argument("--without-texts", action="store_true", help="leave out texts, for a copy to pass on")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the command."""
+    config = load(options.config)
+    output = options.output or Path("results") / config.name / "report.html"
+    html = page(config, texts=not options.without_texts)
+    with alone(output.parent, output.name):
+        write_text(output, html)
+    print(output)
+
+
+def page(config: Config, texts: bool = True) -> str:
+    """The report of a study, a whole HTML document.
+
+    Args:
+        config: the study.
+        texts: whether pieces of test texts may be shown.
+
+    Raises:
+        CrepeError: a run is damaged or contradicts itself, or a file cannot be read.
+    """
+    found = grids(config)
+    runs = [run for grid in found for run in grid.runs]
+    reader = Texts() if texts else None
+    environment = Environment(
+        loader=PackageLoader(__name__, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"signed": _signed, "verdict": _verdict, "strength": _strength, "key": _key, "span": _span}
+    script, _, _ = environment.loader.get_source(environment, "page.js")  # type: ignore[union-attr]
+    beside = [references(grid, config) for grid in found]
+    families = {model: family(config, model) for grid in found for model in grid.models}
+    return environment.get_template("page.html").render(
+        config=config,
+        grids=list(zip(found, beside, strict=True)),
+        chosen=sum(config.chosen(cell.dataset, cell.model) for grid in found for cell in grid),
+        families=families,
+        family_names=_names({*families.values(), *([REFERENCES] if any(beside) else [])}),
+        counts=Counter(_verdict(cell) for grid in found for cell in grid if cell.runs),
+        statistics=statistics(found, config),
+        panels=[(panel, relative(panel, panel.title)) for panel in figure3(found) if panel.datasets],
+        cells=[
+            _cell(config, grid, cell, lines, reader)
+            for grid, lines in zip(found, beside, strict=True)
+            for cell in grid
+            if cell.runs
+        ],
+        marks=MARKS,
+        doubts=DOUBTS,
+        verdicts=VERDICTS,
+        provenance=provenance(runs) if runs else "",
+        texts=texts,
+        script=script,
+        script_hash=b64encode(hashlib.sha256(f"\n{script}\n".encode()).digest()).decode(),
+    )
+
+
+def _names(families: set[str]) -> dict[str, str]:
+    """The names of those families that there are, in the order of `FAMILIES`; others after them."""
+    return {key: FAMILIES.get(key, key) for key in [*FAMILIES, *sorted(families - FAMILIES.keys())] if key in families}
+
+
+def _cell(config: Config, grid: Grid, cell: Cell, lines: list[Reference], reader: Texts | None) -> dict[str, Any]:
+    """What the page says of a cell with runs."""
+    levels = {} if cell.paper_error is None else {"paper": cell.paper_error}
+    later = {line.title: line.errors[cell.dataset] for line in lines if line.later and cell.dataset in line.errors}
+    if later:
+        best = min(later, key=lambda title: later[title])
+        levels[best] = later[best]
+    return {
+        "cell": cell,
+        "title": f"{grid.models[cell.model]} on {grid.datasets[cell.dataset]}",
+        "runs": [_run(config, run, levels, reader) for run in cell.runs],
+    }
+
+
+def _run(config: Config, run: Run, levels: dict[str, float], reader: Texts | None) -> dict[str, Any]:
+    """What the page says of a run."""
+    record = run.record
+    train, evaluate = commands(config, record["dataset"], record["model"], run.seed)
+    path = run.folder / "history.csv"
+    check(path, record["sha256"][path.name], "run.json", f"run `{train}` again")
+    history = _read_history(path, train)
+    last = history.row(-1, named=True)
+    return {
+        "run": run,
+        "figures": [
+            {
+                "label": f"{title} by epoch; after epoch {last['epoch']}: "
+                f"train {last[f'train_{quantity}']:.4g}, test {last[f'test_{quantity}']:.4g}",
+                "svg": curve(history, quantity, title, f"{_key(run)} {quantity}", beside),
+            }
+            for quantity, title, beside in (("error_pct", "error, %", levels), ("loss", "loss", {}))
+        ],
+        "wrong": reader.surest_errors(run) if reader else "Texts are left out of this copy.",
+        "layer": layer(config, run, texts=reader is not None),
+        "commands": [train if record["complete"] else f"{train} --steps {record['minibatches']}", evaluate],
+    }
+
+
+def _read_history(path: Path, again: str) -> pl.DataFrame:
+    names = [f"{split}_{quantity}" for quantity in ("loss", "error_pct") for split in ("train", "test")]
+    columns = {"epoch": pl.Int64, **dict.fromkeys(names, pl.Float64)}
+    try:
+        history = pl.read_csv(path, columns=list(columns), schema_overrides=columns)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise CrepeError(f"{path}: is not the history of a run ({error}); run `{again}` again") from error
+    if history.is_empty() or any(history.null_count().row(0)):
+        raise CrepeError(f"{path}: has no lines or lacks values; run `{again}` again")
+    return history
+
+
+def _key(of: Run | Cell) -> str:
+    """The id in the page of a run, or of a cell."""
+    if isinstance(of, Cell):
+        return f"cell-{of.dataset}-{of.model}".replace(".", "_")
+    return f"run-{of.record['dataset']}-{of.record['model']}-{of.seed}".replace(".", "_")
+
+
+def _signed(number: float) -> str:
+    """Two decimals with a sign, a true minus."""
+    return f"{round(number, 2) + 0.0:+.2f}".replace("-", "−")
+
+
+def _span(seconds: float) -> str:
+    """A time as one says it."""
+    hours, rest = divmod(round(seconds), 3600)
+    if hours:
+        return f"{hours} h {rest // 60} min"
+    return f"{rest // 60} min {rest % 60} s" if rest >= 60 else f"{seconds:.0f} s"
+
+
+def _verdict(cell: Cell) -> str:
+    """A key of `VERDICTS`: how a cell compares with the paper's."""
+    if cell.delta is None or {"subset", "short"} & set(cell.marks):
+        return "other"
+    low = min(run.metrics["ci_low"] for run in cell.runs)
+    high = max(run.metrics["ci_high"] for run in cell.runs)
+    if low <= (cell.paper_error or 0.0) <= high:
+        return "same"
+    return "better" if cell.delta < 0 else "worse"
+
+
+def _strength(cell: Cell) -> int:
+    """How strong a cell's colour is, 0 to 100: the difference in percent of the paper's error."""
+    return round(min(100.0, 100.0 * abs(cell.delta or 0.0) / (cell.paper_error or 1.0)))

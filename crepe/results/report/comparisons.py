@@ -1,0 +1,171 @@
+"""What the page sets results beside: families of models, later work, the paper's table 3 and figure 3."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crepe.config import Config
+from crepe.io.files import read_json
+from crepe.results.grid import PAPER, Cell, Grid, read_csv
+
+REFERENCES = "references"
+FAMILIES = {
+    "words": "Words",
+    "n-grams": "n-grams",
+    "means": "Means",
+    "lstm": "LSTM",
+    "word-convnets": "ConvNets over words",
+    "character-convnets": "ConvNets over characters",
+    REFERENCES: "References",
+}
+"""Families of the grid's lines: a key and what the page calls it. A network of another kind is a family of its own."""
+
+COMPARED = {
+    "bag-of-means": "Bag-of-means",
+    "ngrams-tfidf": "n-grams TFIDF",
+    "lstm": "LSTM",
+    "w2v-conv-large": "word2vec ConvNet",
+    "lk-conv-large": "Lookup table ConvNet",
+    "full-conv-large": "Full alphabet ConvNet",
+}
+"""Models of the paper's figure 3, each compared with the large ConvNet over characters."""
+_CHARACTERS = "conv-large"
+_THESAURUS = "-th"
+
+
+def family(config: Config, model: str) -> str:
+    """The family of a model of the catalog."""
+    if model not in config.catalog.models:
+        return REFERENCES
+    _, feature, network, _ = config.model(model)
+    if network.kind == "linear":
+        return {"words": "words", "ngrams": "n-grams", "means": "means"}.get(feature.kind, feature.kind)
+    if network.kind == "convnet":
+        return "character-convnets" if feature.kind == "characters" else "word-convnets"
+    return network.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A line of errors that the study is seen beside."""
+
+    title: str
+    source: str
+    errors: dict[str, float]
+    """Test errors in percent by dataset of the grid."""
+    later: bool = True
+    """Whether it is of later work."""
+
+
+def references(grid: Grid, config: Config) -> list[Reference]:
+    """Later work on the paper's datasets, and what always naming the largest class would get.
+
+    Raises:
+        CrepeError: a table cannot be read.
+    """
+    figures: dict[str, dict[str, float]] = {}
+    for line in read_csv(PAPER / "later_work.csv"):
+        figures.setdefault(line["model"], {})[line["dataset"]] = float(line["error_pct"])
+    # The test rows of a part are often others than the whole's: later work stands beside whole datasets only.
+    lines = [
+        Reference(line["title"], line["source"], figures[line["model"]])
+        for line in read_csv(PAPER / "later_models.csv")
+        if grid.datasets.keys() & figures.get(line["model"], {}).keys()
+    ]
+    guesses = {run.record["dataset"]: run.guess for run in grid.runs}
+    if guesses:
+        lines.append(Reference("Largest class", "always naming the test set's largest class", guesses, later=False))
+    return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A dataset's line of table 3, with keys as in table3.csv; empty where there are none."""
+
+    title: str
+    paper: dict[str, int]
+    ours: dict[str, list[int]]
+    """Several numbers where the runs differ."""
+
+
+def statistics(found: list[Grid], config: Config) -> list[Statistics]:
+    """Table 3: what the paper says of the datasets, and what the clean data and the runs say.
+
+    Raises:
+        CrepeError: the table or the summary of clean data cannot be read.
+    """
+    numbers = ("classes", "train_rows", "test_rows", "epoch_minibatches")
+    table = {line["dataset"]: {name: int(line[name]) for name in numbers} for line in read_csv(PAPER / "table3.csv")}
+    lines = []
+    for grid in found:
+        for dataset, title in grid.datasets.items():
+            compared = dataset if dataset in table else config.dataset(dataset).paper
+            records = [run.record for run in grid.runs if run.record["dataset"] == dataset]
+            clean = Path("data/clean") / dataset / "clean.json"
+            facts = [read_json(clean, f"run `crepe clean {dataset}` again")] if clean.exists() else records
+            ours = {
+                "classes": {len(fact["classes"]) for fact in facts},
+                "train_rows": {fact["rows"]["train"] for fact in facts},
+                "test_rows": {fact["rows"]["test"] for fact in facts},
+                "epoch_minibatches": {record["training"]["epoch_minibatches"] for record in records},
+            }
+            known = {name: sorted(values) for name, values in ours.items() if values}
+            lines.append(Statistics(title, table.get(compared or "", {}), known))
+    return lines
+
+
+@dataclass(slots=True)
+class Panel:
+    """A part of figure 3: a model's errors relative to those of the large ConvNet over characters."""
+
+    title: str
+    datasets: list[str] = field(default_factory=list)
+    paper: list[float | None] = field(default_factory=list)
+    """By dataset in percent of the model's error, positive where the ConvNet over characters is better."""
+    ours: list[float | None] = field(default_factory=list)
+
+
+def figure3(found: list[Grid]) -> list[Panel]:
+    """The paper's figure 3, from its errors and from the study's: datasets that have either.
+
+    Raises:
+        CrepeError: a table cannot be read.
+    """
+    whole = {line["dataset"] for line in read_csv(PAPER / "table3.csv")}
+    panels = []
+    for model, title in COMPARED.items():
+        panel = Panel(title)
+        for grid in found:
+            for dataset, name in grid.datasets.items():
+                paper = _relative(grid, dataset, model, lambda cell: cell.paper_error)
+                ours = _relative(grid, dataset, model, _learnt)
+                if ours is not None or (paper is not None and dataset in whole):
+                    panel.datasets.append(name)
+                    panel.paper.append(paper)
+                    panel.ours.append(ours)
+        panels.append(panel)
+    return panels
+
+
+def _relative(grid: Grid, dataset: str, model: str, error: Callable[[Cell], float | None]) -> float | None:
+    """As the paper: the difference in percent of the compared model's error, both ConvNets with a thesaurus.
+
+    Where those are not there, as in Chinese, both without.
+    """
+    for compared, characters in _pairs(model):
+        cells: list[Cell | None] = [grid.cells.get((dataset, key)) for key in (compared, characters)]
+        theirs, own = (error(cell) if cell else None for cell in cells)
+        if theirs is not None and own is not None:
+            return 100.0 * (theirs - own) / theirs if theirs else None
+    return None
+
+
+def _learnt(cell: Cell) -> float | None:
+    """The error of a cell whose runs are all better than guessing: relative to another it says nothing."""
+    return None if "guessing" in cell.marks else cell.error
+
+
+def _pairs(model: str) -> Iterator[tuple[str, str]]:
+    thesaurus = model + _THESAURUS if model.endswith(_CHARACTERS) else model
+    yield thesaurus, _CHARACTERS + _THESAURUS
+    yield model, _CHARACTERS

@@ -1,0 +1,78 @@
+"""The test texts that a run gets most surely wrong, where its predictions and the clean texts are on this machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from crepe.io.files import digest
+from crepe.records import predictions
+from crepe.results.grid import Run
+
+SHOWN = 5
+"""Texts of a run."""
+LONGEST = 400
+"""Characters that are shown of a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A test text that a run names the wrong class of."""
+
+    row: int
+    """Of the test set, counted from 1."""
+    text: str
+    label: str
+    predicted: str
+    probability: float
+    """Of the predicted class, 0 to 1."""
+
+
+class Texts:
+    """The clean test texts of a study's datasets, each file looked at once."""
+
+    def __init__(self) -> None:
+        self._digests: dict[Path, str] = {}
+
+    def surest_errors(self, run: Run) -> list[Wrong] | str:
+        """What `run` gets most surely wrong, the surest first; or why that cannot be said.
+
+        Raises:
+            CrepeError: predictions are damaged or contradict the run's figures.
+        """
+        path = run.folder / predictions.FILE
+        clean = Path("data/clean") / run.record["dataset"] / "test.parquet"
+        for needed, what in ((path, "predictions"), (clean, "clean texts")):
+            if not needed.exists():
+                return f"The {what} are not on this machine ({needed})."
+        if clean not in self._digests:
+            self._digests[clean] = digest(clean)
+        if self._digests[clean] != run.record["data"].get("clean", {}).get("test"):
+            return f"The texts on this machine ({clean}) are not those that the run was tested on."
+        found = predictions.read(run.folder, run.record, run.metrics)
+        wrong = np.flatnonzero(found["label"] != found["predicted"])
+        wrong = wrong[np.argsort(-found["probability"][wrong], kind="stable")][:SHOWN]
+        texts = (
+            pl.scan_parquet(clean)
+            .select(pl.concat_str(pl.exclude("label"), separator=" — ").alias("text"))
+            .with_row_index("row")
+            .filter(pl.col("row").is_in(wrong.tolist()))
+            .collect()
+        )
+        by_row = dict(texts.iter_rows())
+        classes = run.record["classes"]
+        return [
+            Wrong(
+                row=row + 1,
+                text=_cut(by_row[row]),
+                label=classes[found["label"][row]],
+                predicted=classes[found["predicted"][row]],
+                probability=float(found["probability"][row]),
+            )
+            for row in wrong.tolist()
+        ]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[:LONGEST].rsplit(maxsplit=1)[0] + " …"

@@ -1,0 +1,132 @@
+"""Set a study's results beside the paper's table 4: results/STUDY/table.csv for programs, table.md for readers.
+
+    crepe table --config config/demo.yaml
+
+The CSV file has a line for each dataset, model and seed, with all 22 x 8 cells of the paper; what was not run is blank.
+Its columns besides: error_pct (test error in percent), ci_low and ci_high (Wilson's 95 % interval), paper_error_pct,
+delta (ours less the paper's), checked (has a second source shown the paper's figure?), rows (train rows), epochs, and
+status: empty where not run, `complete`, or what sets the run apart: `subset`, `short`, `learnt` and `guessing`; then of
+all seeds together, in each line of theirs: seeds (how many were run), mean_pct and std_pct (of their test errors: mean
+and standard deviation, the latter blank for one seed).
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from crepe.config import Config, load
+from crepe.io.files import alone, replacing, write_text
+from crepe.results.grid import DOUBTS, MARKS, Cell, Grid, grids, provenance
+
+COLUMNS = {
+    "dataset": pl.String,
+    "model": pl.String,
+    "seed": pl.Int64,
+    "error_pct": pl.Float64,
+    "ci_low": pl.Float64,
+    "ci_high": pl.Float64,
+    "paper_error_pct": pl.Float64,
+    "delta": pl.Float64,
+    "checked": pl.String,
+    "rows": pl.Int64,
+    "epochs": pl.Int64,
+    "status": pl.String,
+    "seeds": pl.Int64,
+    "mean_pct": pl.Float64,
+    "std_pct": pl.Float64,
+}
+
+_LEGEND = """\
+Test errors in percent, a cell: ours / the paper's / ours less the paper's. Nothing before the first stroke: not run.
+Several seeds: their mean ± standard deviation, and how many there are.
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--config", metavar="OVERLAY", help="laid over the default configuration: a file or JSON text")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the command."""
+    write(load(options.config))
+
+
+def write(config: Config) -> None:
+    """Write `table.csv` and `table.md` of a study from its runs and the paper's tables.
+
+    Raises:
+        CrepeError: a run is damaged or contradicts itself, or a file cannot be read or written.
+    """
+    folder = Path("results") / config.name
+    found = grids(config)
+    with alone(folder, "table.csv"), alone(folder, "table.md"):
+        with replacing(folder / "table.csv") as temporary:
+            table(config, found).write_csv(temporary)
+        write_text(folder / "table.md", markdown(config, found))
+
+
+def table(config: Config, found: list[Grid]) -> pl.DataFrame:
+    """The lines of table.csv, columns as in `COLUMNS`; errors are rounded to 4 decimals."""
+    return pl.DataFrame(
+        [line for grid in found for cell in grid for line in _lines(config, cell)], COLUMNS, orient="row"
+    )
+
+
+def markdown(config: Config, found: list[Grid]) -> str:
+    """The text of table.md: the grids, a legend, and where the results come from."""
+    parts = [f"# Study `{config.name}` beside the paper's table 4", "", _LEGEND]
+    parts += [*(f"- {sign} {meaning}" for sign, meaning in (*MARKS.values(), *DOUBTS.values()) if sign), ""]
+    for grid in found:
+        parts += [f"## {grid.title}", "", *_rows(grid), ""]
+    runs = [run for grid in found for run in grid.runs]
+    return "\n".join([*parts, f"Runs: {len(runs)}. {provenance(runs)}" if runs else "Runs: none yet.", ""])
+
+
+def _lines(config: Config, cell: Cell) -> Iterator[list[Any]]:
+    """A line for each of the study's seeds; one without a seed where the study does not have the cell."""
+    runs = {run.seed: run for run in cell.runs}
+    paper, checked = cell.paper_error, cell.paper.checked or None if cell.paper else None
+    mean, spread = (None if figure is None else round(figure, 4) for figure in (cell.error, cell.spread))
+    together = [len(runs) or None, mean, spread]
+    for seed in sorted(config.seeds) if config.chosen(cell.dataset, cell.model) else [None]:
+        place = [cell.dataset, cell.model, seed]
+        if seed not in runs:
+            yield [*place, None, None, None, paper, None, checked, None, None, None, *together]
+            continue
+        run = runs[seed]
+        error, low, high = (round(run.metrics[name], 4) for name in ("error_pct", "ci_low", "ci_high"))
+        delta = None if paper is None else round(error - paper, 4)
+        status = " ".join(cell.marks_of(run)) or "complete"
+        rows, epochs = run.record["rows"]["train"], run.record["epochs"]
+        yield [*place, error, low, high, paper, delta, checked, rows, epochs, status, *together]
+
+
+def _rows(grid: Grid) -> Iterator[str]:
+    """A Markdown table's lines; the last says what always naming the largest class would get."""
+    yield _row(["Model", *grid.datasets.values()])
+    yield "|---|" + "---:|" * len(grid.datasets)
+    for model, name in grid.models.items():
+        yield _row([name, *(_text(grid.cells[dataset, model]) for dataset in grid.datasets)])
+    guesses = {run.record["dataset"]: run.guess for run in grid.runs}
+    if guesses:
+        row = (f"{guesses[dataset]:.2f}" if dataset in guesses else "" for dataset in grid.datasets)
+        yield _row(["(always the largest class)", *row])
+
+
+def _row(fields: list[str]) -> str:
+    return "| " + " | ".join(field.replace("|", "\\|") for field in fields) + " |"
+
+
+def _text(cell: Cell) -> str:
+    ours = "" if cell.error is None else f"{cell.error:.2f}"
+    if cell.spread is not None:
+        ours += f" ± {cell.spread:.2f} ({len(cell.runs)})"
+    ours += "".join(MARKS[mark][0] for mark in cell.marks)
+    if cell.paper is None or cell.paper.error is None:
+        return ours
+    delta = "" if cell.delta is None else f"{round(cell.delta, 2) + 0.0:+.2f}"
+    return f"{ours} / {cell.paper.error:.2f}{DOUBTS[cell.paper.checked][0]} / {delta}".strip()

@@ -1,0 +1,1 @@
+"""Text as such: alphabets, words, n-grams, synonyms, word vectors."""

@@ -1,0 +1,248 @@
+"""The vocabulary of a train set's n-grams, and texts as indices into it (paper, section 3.1).
+
+An n-gram is n neighbouring words of a text, as `crepe.text.tokens` finds them, and is written with a space between
+them. Of two n-grams the one that occurs more often ranks first; of equals that of fewer words, then that whose bytes
+sort first.
+
+So every part of a kept n-gram ranks before it and is kept, too. Hence one of n words needs to be looked for only where
+two of n - 1 words, the second one word further on, may be kept; and the pair of their numbers says which one it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crepe.text import tokens
+
+if TYPE_CHECKING:  # A machine that only predicts can do without polars.
+    import polars as pl
+
+ROWS = 10_000
+"""Train rows handled at a time."""
+PLACES = 2**25
+"""Places whose n-grams are sorted at a time, in some gigabyte of memory; more of them take several passes."""
+
+_SECOND = 2**32 - 1
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Known n-grams of one length. The first stands for none: its pair and its number are 0."""
+
+    pairs: np.ndarray
+    """int64 [n-grams + 1], ascending: numbers of the two n-grams one word shorter, first * 2**32 + second."""
+    numbers: np.ndarray
+    """int32 [n-grams + 1]."""
+
+    def find(self, shorter: np.ndarray) -> np.ndarray:
+        """The number of the n-gram that begins at each place, 0 for an unknown one: int32 [places].
+
+        Args:
+            shorter: int32 [places], the same of those one word shorter.
+        """
+        found = np.zeros_like(shorter)
+        places, pairs = _pairs(shorter)
+        nearest = np.searchsorted(self.pairs, pairs, "right") - 1
+        found[places] = np.where(self.pairs[nearest] == pairs, self.numbers[nearest], 0)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What turns numbers of words into indices of n-grams."""
+
+    words: "pl.Series"
+    """The words that have to be told apart, numbered from 1."""
+    singles: np.ndarray
+    """int32: the index of each word by its number, 0 if it has none."""
+    levels: tuple[Level, ...]
+    """Those of two words, of three and so on; their numbers are indices."""
+
+    def codes(self, words: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The n-grams of some rows, by the place where they begin, then by length.
+
+        Args:
+            words: int32 [places], the numbers of words, 0 for others and at the end of each row (see `closed`).
+            offsets: int64 [rows + 1], starts at 0.
+
+        Returns:
+            int32 [n-grams] and int64 [rows + 1], values and offsets; without those that have no index.
+        """
+        found = [self.singles[words]]
+        for level in self.levels:
+            found.append(level.find(found[-1]))
+        table = np.stack(found, axis=1)
+        known = table > 0
+        return table[known], np.append(0, np.cumsum(np.count_nonzero(known, axis=1)))[offsets]
+
+
+def closed(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
+    """A column of lists as `tokens.flat` gives it, with a 0 at the end of each row, so that no n-gram spans two."""
+    values, offsets = tokens.flat(lists)
+    return np.insert(values, offsets[1:], 0), offsets + np.arange(len(offsets))
+
+
+def quantize(
+    fields: Sequence[str] | str, vocabulary: Mapping[str, int], longest: int, length: int | None = None
+) -> np.ndarray:
+    """Turn a text into the indices of its n-grams.
+
+    Args:
+        fields: the text's fields, first to last, as `crepe clean` leaves them.
+        vocabulary: the index of each n-gram, from 1; it holds all parts of those that it holds.
+        longest: most words of an n-gram.
+        length: most n-grams of a text; None takes them all.
+
+    Returns:
+        int32 [n-grams], by the place where they begin, then by length; without those outside the vocabulary.
+    """
+    words = tokens.tokenize(fields)
+    found: list[int] = []
+    for start in range(len(words)):
+        for stop in range(start + 1, min(start + longest, len(words)) + 1):
+            index = vocabulary.get(" ".join(words[start:stop]))
+            if index is None:
+                break
+            found.append(index)
+    return np.array(found[:length], np.int32)
+
+
+def vocabulary(train: Path, size: int, longest: int) -> tuple["pl.DataFrame", Lookup]:
+    """The most frequent n-grams of a train set, exactly.
+
+    Args:
+        train: its clean Parquet file; memory grows by 8 bytes a word of it.
+        size: most n-grams to keep.
+        longest: most words of one.
+
+    Returns:
+        `word` (String: the n-gram), `count` (Int64: how often it occurs), `rows` (Int64: in how many rows), where row
+        i has index i + 1; and what finds them in any rows.
+
+    Raises:
+        CrepeError: there are no words.
+    """
+    import polars as pl
+
+    words = tokens.train_vocabulary(train, size)
+    parts = _parts(train, words["word"])
+    current = [part for part, _ in parts]
+    # Numbers are places in these; that of no n-gram, 0, is in them and counts nothing.
+    counts = [np.append(0, words["count"])]
+    spelled = [np.arange(len(words) + 1, dtype=np.int32)[:, None]]
+    levels: list[Level] = []
+    for _ in range(1, longest):
+        pairs, found = _count(current, np.concatenate(counts), size)
+        levels.append(Level(pairs, np.arange(len(pairs), dtype=np.int32)))
+        counts.append(found)
+        spelled.append(np.column_stack([spelled[-1][pairs >> 32], spelled[-1][pairs & _SECOND, -1]]))
+        for index, part in enumerate(current):
+            current[index] = levels[-1].find(part)
+    del current
+    table = _rank(words["word"], spelled, counts, size)
+    lookup = _lookup(words["word"], levels, table, list(map(len, counts)))
+    return table.select("word", "count", rows=pl.Series(_rows(parts, lookup, len(table)))), lookup
+
+
+def _pairs(shorter: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where an n-gram may begin, int64 [candidates], and its pair (see `Level`), int64 [candidates]."""
+    places = np.flatnonzero((shorter[:-1] > 0) & (shorter[1:] > 0))
+    return places, shorter[places].astype(np.int64) << 32 | shorter[places + 1]
+
+
+def _parts(train: Path, words: "pl.Series") -> list[tuple[np.ndarray, np.ndarray]]:
+    """The train rows as numbers of words, some rows at a time (see `closed`)."""
+    import polars as pl
+
+    rows = pl.scan_parquet(train, glob=False).select(words=tokens.indices(tokens.columns(train), words))
+    return [closed(batch["words"]) for batch in rows.collect_batches(chunk_size=ROWS, engine="streaming")]
+
+
+def _count(parts: Sequence[np.ndarray], others: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs in `parts` that may be among the `size` most frequent n-grams, ascending, and how often they occur.
+
+    Args:
+        parts: int32 [places] each, the n-grams one word shorter.
+        others: int64, how often those n-grams occur that were counted before.
+        size: most n-grams to keep.
+    """
+    shares = -(-sum(map(np.count_nonzero, parts)) // PLACES)
+    pairs = counts = np.zeros(1, np.int64)
+    for share in range(shares):
+        found = np.unique(np.concatenate([_share(part, share, shares) for part in parts]), return_counts=True)
+        pairs, counts = np.append(pairs, found[0]), np.append(counts, found[1])
+        # Rarer ones have `size` others before them; of those as frequent as the last of these the bytes decide.
+        kept = counts >= _least(np.append(others, counts), size)
+        kept[0] = True  # See `Level`.
+        pairs, counts = pairs[kept], counts[kept]
+    order = np.argsort(pairs)
+    return pairs[order], counts[order]
+
+
+def _share(part: np.ndarray, share: int, shares: int) -> np.ndarray:
+    """Those pairs of a part that are counted in one pass: all places of a pair are in the same."""
+    _, pairs = _pairs(part)
+    return np.asarray(pairs[(pairs.view(np.uint64) * _GOLDEN >> 40) % shares == share])
+
+
+def _least(counts: np.ndarray, size: int) -> int:
+    """The count of the last of the `size` most frequent; 1 if there are fewer."""
+    return max(1, int(np.partition(counts, -size)[-size])) if len(counts) >= size else 1
+
+
+def _rank(words: "pl.Series", spelled: list[np.ndarray], counts: list[np.ndarray], size: int) -> "pl.DataFrame":
+    """The `size` first n-grams in order: `word`, `count`, `longer` (words, less one) and `number`.
+
+    Args:
+        words: the words by their number, from 1.
+        spelled: int32 [n-grams + 1, words], the numbers of the words of each n-gram; an array for each length.
+        counts: int64 [n-grams + 1], how often each occurs.
+        size: most n-grams to keep.
+    """
+    import polars as pl
+
+    least, tables = _least(np.concatenate(counts), size), []
+    for longer, (numbers, count) in enumerate(zip(spelled, counts, strict=True)):
+        kept = np.flatnonzero(count >= least)
+        columns = [words.gather(column - 1).alias(f"{place}") for place, column in enumerate(numbers[kept].T)]
+        text = pl.DataFrame(columns).select(word=pl.concat_str(pl.all(), separator=" "))
+        tables.append(text.with_columns(count=pl.Series(count[kept]), longer=longer, number=pl.Series(kept)))
+    return pl.concat(tables).sort("count", "longer", "word", descending=[True, False, False]).head(size)
+
+
+def _lookup(words: "pl.Series", levels: list[Level], table: "pl.DataFrame", sizes: list[int]) -> Lookup:
+    """What finds the n-grams of `_rank`'s table by their indices.
+
+    Args:
+        words: the words by their number, from 1.
+        levels: the n-grams of two words, of three and so on by their numbers.
+        table: see `_rank`.
+        sizes: how many numbers there are of each length.
+    """
+    indices = [np.zeros(size, np.int32) for size in sizes]
+    for (longer,), part in table.with_row_index("index", 1).group_by("longer"):
+        indices[longer][part["number"]] = part["index"]
+    found = []
+    for level, shorter, index in zip(levels, indices[:-1], indices[1:], strict=True):
+        kept = np.flatnonzero(index)
+        pairs = shorter[level.pairs[kept] >> 32].astype(np.int64) << 32 | shorter[level.pairs[kept] & _SECOND]
+        order = np.argsort(pairs)
+        found.append(Level(np.append(0, pairs[order]), np.append(np.int32(0), index[kept][order])))
+    # Words are numbered by rank: those in the table come first.
+    return Lookup(words.head(int(np.count_nonzero(indices[0]))), indices[0], tuple(found))
+
+
+def _rows(parts: list[tuple[np.ndarray, np.ndarray]], lookup: Lookup, size: int) -> np.ndarray:
+    """In how many rows each index occurs: int64 [size]."""
+    found = np.zeros(size + 1, np.int64)
+    for words, ends in parts:
+        values, offsets = lookup.codes(words, ends)
+        rows = np.repeat(np.arange(len(ends) - 1), np.diff(offsets))
+        # Asked for counts, too, NumPy sorts; else it hashes, which takes thirty times as long.
+        once, _ = np.unique(rows << 32 | values, return_counts=True)
+        found += np.bincount(once & _SECOND, minlength=size + 1)
+    return found[1:]

@@ -1,0 +1,110 @@
+"""What a training starts from: a model of the configuration, its parameters just drawn, for the data in a folder."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from crepe import features
+from crepe.config import Config
+from crepe.config.catalog import WEIGHTS, Training
+from crepe.data import shards
+from crepe.data.shards import Manifest
+from crepe.errors import CrepeError
+from crepe.io import tensors
+from crepe.models import Inputs, build, initialize
+from crepe.models.saved import Saved
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A model before its training."""
+
+    model: Saved
+    weights: str
+    """Its entry's."""
+    vectors: str | None
+    """Where the vectors come from that it starts from."""
+    recipe: Training
+    """With the minibatches of an epoch filled in."""
+    manifest: Manifest
+    """Of its data."""
+
+
+def prepare(
+    config: Config,
+    dataset: str,
+    model: str,
+    seed: int,
+    folder: Path,
+    device: torch.device,
+    vectors: Path | None = None,
+) -> Start:
+    """A fresh `model` for the shards in `folder`.
+
+    Args:
+        config: the configuration that has both keys.
+        dataset: key of the dataset that the shards hold.
+        model: key of the model.
+        seed: of the start parameters.
+        folder: shards of the model's feature.
+        device: where the network goes.
+        vectors: what a model whose weights are vectors starts from, as `crepe vectors` left it; its default if None.
+
+    Raises:
+        CrepeError: a key is unknown, or the shards or vectors are missing, damaged or of other data.
+    """
+    about = config.dataset(dataset)
+    entry, feature, settings, recipe = config.model(model)
+    manifest = Manifest.read(folder)
+    if (manifest.dataset, manifest.feature) != (dataset, entry.feature):
+        found = f"{manifest.feature} of {manifest.dataset}"
+        raise CrepeError(f"{folder}: holds {found}, not {entry.feature} of {dataset}; give --shards another folder")
+    vocabulary = shards.read_vocabulary(folder, manifest) if features.kind(feature.kind).VOCABULARY else None
+    idf = None
+    if entry.weights == "tfidf":
+        if vocabulary is None or "rows" not in vocabulary.column_names:
+            raise CrepeError(
+                f"{model}: weights are tfidf, and {entry.feature} does not say how many rows hold a symbol"
+            )
+        # The paper's: logarithm of the train rows over those that hold the word (section 3.1).
+        idf = torch.log(manifest.rows["train"] / torch.tensor(vocabulary["rows"].to_numpy()))
+    inputs = Inputs(symbols=manifest.symbols, length=feature.length, classes=len(manifest.classes), idf=idf)
+    network = build(settings, inputs)
+    initialize(network, settings.deviation, seed)
+    origin = None
+    if entry.weights not in WEIGHTS:
+        path = Path("data/vectors") / entry.weights / entry.feature / f"{dataset}.safetensors"
+        origin = _start_from(vectors or path, network, manifest)
+    return Start(
+        model=Saved(
+            network=network.to(device).train(),
+            feature=feature,
+            settings=settings,
+            symbols=manifest.symbols,
+            classes=manifest.classes,
+            vocabulary=None if vocabulary is None else vocabulary["word"].to_pylist(),
+        ),
+        weights=entry.weights,
+        vectors=origin,
+        recipe=replace(recipe, epoch_minibatches=recipe.epoch_minibatches or about.epoch_minibatches),
+        manifest=manifest,
+    )
+
+
+def _start_from(path: Path, network: nn.Module, manifest: Manifest) -> str:
+    """Put the vectors in `path` into the network's look-up table; returns where they come from."""
+    table = getattr(network, "embedding", None)
+    if table is None:
+        raise CrepeError("configuration: weights are vectors, and the network has no embedding that starts from them")
+    again = "run `crepe vectors` again"
+    about, held = tensors.read(path, again)
+    try:
+        if about["vocabulary"] != manifest.source or held["vectors"].shape[1] != table.shape[1]:
+            raise CrepeError(f"{path}: is for another vocabulary or size; {again}")
+        with torch.no_grad():
+            table[held["indices"]] = held["vectors"]
+        return str(about["origin"])
+    except (KeyError, IndexError, RuntimeError) as error:
+        raise CrepeError(f"{path}: is no file of vectors ({error}); {again}") from error

@@ -1,0 +1,123 @@
+"""A step of training: a minibatch through the network and back, the update, and what is counted of it.
+
+On a GPU the steps of a small network are bound by the time that it takes to start their kernels, some hundred of them.
+There a step is recorded, as a CUDA graph, and played again with the next minibatches of the same shape: one start, and
+the host has its time for drawing them. That asks for shapes that follow from few numbers (`crepe.models.plan`) and for
+tensors that stay where they are.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from crepe.models.batch import Batch
+from crepe.training.optimizer import Descent
+
+Forward = Callable[[Batch], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Trains a network with a minibatch, kernel by kernel."""
+
+    forward: Forward
+    """Gives the scores of a minibatch: float [rows, classes]."""
+    descent: Descent
+    tally: Tensor
+    """float64 [2], to which the loss and the errors are added, each summed over the rows."""
+    clip: float | None = None
+    """Largest norm of the gradients."""
+
+    def __call__(self, batch: Batch, rate: float) -> None:
+        """Train with `batch`."""
+        scores = self.forward(batch)
+        loss = F.cross_entropy(scores.to(torch.promote_types(scores.dtype, torch.float32)), batch.labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.descent.parameters, self.clip)
+        self.descent.update(rate)
+        with torch.no_grad():
+            errors = (scores.argmax(1) != batch.labels).sum()
+            self.tally.add_(torch.stack([loss.detach().double() * len(batch), errors.double()]))
+
+
+def step_of(step: Step, network: nn.Module) -> Callable[[Batch, float], None]:
+    """The fastest way to train a network by `step`: recorded, where the device and the network's shapes allow it."""
+    size = getattr(network, "size", None)
+    return step if size is None or not step.tally.is_cuda else Replayed(step, size)
+
+
+class Replayed:
+    """The same step with the same outcome, recorded once for each shape and rate. For one CUDA device.
+
+    Args:
+        step: what is recorded.
+        size: gives what, beside the number of rows, decides on the shapes of a step with a minibatch: the most integers
+            that its rows hold.
+    """
+
+    def __init__(self, step: Step, size: Callable[[Batch], int]) -> None:
+        self._step, self._size = step, size
+        self._state = [*step.descent.parameters, *step.descent.steps, step.tally]
+        self._pool: Any = None
+        self._rate = float("nan")
+        self._records: dict[tuple[int, int, int], tuple[Batch, torch.cuda.CUDAGraph]] = {}
+
+    def __call__(self, batch: Batch, rate: float) -> None:
+        """Train with `batch`."""
+        if rate != self._rate:
+            # The memory that records share goes with the last of them.
+            self._rate, self._records, self._pool = rate, {}, torch.cuda.graph_pool_handle()
+        size = self._size(batch)
+        # A split stays where it is; the integers of a minibatch of its own are copied, as all else is.
+        split = len(batch.values) > size
+        key = (len(batch), size, batch.values.data_ptr() if split else 0)
+        if key not in self._records:
+            self._records[key] = self._record(batch, size, split)
+        held, graph = self._records[key]
+        _copy(held, batch, split)
+        graph.replay()
+
+    def _record(self, batch: Batch, size: int, split: bool) -> tuple[Batch, torch.cuda.CUDAGraph]:
+        values = batch.values if split else batch.values.new_zeros(size)
+        held = Batch(values, batch.starts.clone(), batch.sizes.clone(), batch.lengths, batch.labels.clone())
+        _copy(held, batch, split)
+        graph = torch.cuda.CUDAGraph()
+        with torch.random.fork_rng([values.device]):
+            # Libraries prepare themselves in a step that does not count.
+            with _undone(self._state), _aside():
+                self._step(held, self._rate)
+            with torch.cuda.graph(graph, pool=self._pool):
+                self._step(held, self._rate)
+        return held, graph
+
+
+def _copy(held: Batch, batch: Batch, split: bool) -> None:
+    """Put a minibatch where a record reads it."""
+    if not split:
+        held.values[: len(batch.values)].copy_(batch.values)
+    torch._foreach_copy_([held.starts, held.sizes, held.labels], [batch.starts, batch.sizes, batch.labels])
+
+
+@contextmanager
+def _undone(state: Sequence[Tensor]) -> Iterator[None]:
+    """Tensors are in the end what they were before the block."""
+    before = [tensor.detach().clone() for tensor in state]
+    yield
+    with torch.no_grad():
+        torch._foreach_copy_(list(state), before)
+
+
+@contextmanager
+def _aside() -> Iterator[None]:
+    """The block's kernels run on a stream of their own, as recording demands; others wait for them."""
+    here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    aside.wait_stream(here)
+    with torch.cuda.stream(aside):
+        yield
+    here.wait_stream(aside)

@@ -1,0 +1,193 @@
+"""Train a model on shards, by the paper's protocol, and leave it with its history and provenance in a run's folder.
+
+    crepe train ag_news conv-small --seed 0
+
+An interrupted run (SIGINT, SIGTERM, a crash) goes on from its last checkpoint when the command is given again, and
+ends with the same bytes as if it had never stopped. What an earlier run left in the folder is taken away first, and
+`run.json` comes last: a folder that has it is whole.
+"""
+
+import argparse
+import csv
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from crepe import __version__
+from crepe.config import LARGEST_SEED, Config, load
+from crepe.data import shards
+from crepe.errors import CrepeError
+from crepe.io.files import alone, digest, write_json, write_text
+from crepe.models import saved
+from crepe.models.batch import Split
+from crepe.models.device import (
+    PRECISIONS,
+    be_exact,
+    choose_device,
+    choose_precision,
+    enough_memory,
+    keep_memory,
+    own_device,
+)
+from crepe.records import predictions, provenance
+from crepe.training import checkpoints, heartbeat
+from crepe.training import snapshots as kernels
+from crepe.training.augmentation import training
+from crepe.training.loop import HISTORY, Run, fit
+from crepe.training.setup import prepare
+
+RESULTS = ("run.json", "metrics.json", predictions.FILE, "history.csv", saved.FILE)
+"""What a run's folder holds in the end, with what `crepe evaluate` adds."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("dataset", help="key of a dataset in the configuration")
+    parser.add_argument("model", help="key of a model in the configuration")
+    parser.add_argument("--seed", type=int, default=0, help="of start parameters, draws and dropout")
+    parser.add_argument("--config", metavar="OVERLAY", help="laid over the default configuration: a file or JSON text")
+    parser.add_argument("--shards", metavar="DIR", help="default: data/shards/FEATURE/DATASET")
+    parser.add_argument(
+        "--vectors", type=Path, metavar="FILE", help="default: data/vectors/WEIGHTS/FEATURE/DATASET.safetensors"
+    )
+    parser.add_argument("--output", metavar="DIR", help="default: results/STUDY/runs/DATASET/MODEL/SEED")
+    parser.add_argument(
+        "--device", default="auto", help="cuda, cuda:1, mps or cpu; default: a free GPU if there are any"
+    )
+    parser.add_argument(
+        "--precision", default="auto", help=f"{', '.join(PRECISIONS)}; default: what the device is fast at"
+    )
+    parser.add_argument("--steps", type=int, metavar="N", help="end after N minibatches, whatever the schedule says")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the command."""
+    config = load(options.config)
+    model, *_ = config.model(options.model)
+    run = Path(f"results/{config.name}/runs/{options.dataset}/{options.model}/{options.seed}")
+    with own_device(options.device) as device:
+        train(
+            config,
+            options.dataset,
+            options.model,
+            options.seed,
+            Path(options.shards or f"data/shards/{model.feature}/{options.dataset}"),
+            Path(options.output or run),
+            device,
+            options.precision,
+            options.steps,
+            options.vectors,
+        )
+
+
+@enough_memory()
+def train(
+    config: Config,
+    dataset: str,
+    model: str,
+    seed: int,
+    folder: Path,
+    output: Path,
+    device: str = "auto",
+    precision: str = "auto",
+    steps: int | None = None,
+    vectors: Path | None = None,
+) -> None:
+    """Train `model` on the shards in `folder`; writes model.safetensors, history.csv and run.json to `output`.
+
+    The first layer of a ConvNet over characters is kept as a picture an epoch (`crepe.training.snapshots`).
+
+    Args:
+        config: the configuration that has both keys.
+        dataset: key of the dataset that the shards hold.
+        model: key of the model.
+        seed: of start parameters, draws and dropout; not negative.
+        folder: shards of the model's feature.
+        output: the run's folder.
+        device: see `choose_device`.
+        precision: see `choose_precision`.
+        steps: minibatches to end after; the whole schedule if None.
+        vectors: see `prepare`.
+
+    Raises:
+        CrepeError: shards are missing, damaged or of another dataset or feature; a key is unknown; the loss is no
+            longer a finite number; there is not enough memory.
+    """
+    code = provenance.code()  # Of the code that runs: the files may change while it does.
+    be_exact()
+    keep_memory()
+    place = choose_device(device)
+    if not 0 <= seed <= LARGEST_SEED:
+        raise CrepeError(f"--seed {seed}: is not among 0 to {LARGEST_SEED}")
+    if steps is not None and steps < 1:
+        raise CrepeError(f"--steps {steps}: must be 1 or more")
+    start = prepare(config, dataset, model, seed, folder, place, vectors)
+    manifest, recipe = start.manifest, start.recipe
+    precision = choose_precision(place, precision, start.model.network)
+    run = Run(
+        title=f"{model} on {dataset}",
+        network=start.model.network,
+        dtype=PRECISIONS[precision],
+        recipe=recipe,
+        seed=seed,
+        train=training(folder, manifest, place),
+        test=Split(shards.read(folder, "test", manifest), place),
+        classes=len(manifest.classes),
+    )
+    settings: dict[str, Any] = {
+        "feature": start.model.feature.as_dict(),
+        "network": start.model.settings.as_dict(),
+        "training": recipe.as_dict(),
+        "weights": start.weights,
+        "precision": precision,
+        "vectors": start.vectors,
+        "data": {"archive": manifest.archive, "clean": manifest.clean, "manifest": digest(folder / shards.MANIFEST)},
+    }
+    if manifest.thesaurus:
+        settings["data"]["thesaurus"] = manifest.thesaurus
+    identity = json.dumps([dataset, model, seed, place.type, __version__, settings], sort_keys=True)
+
+    def show(epoch: int) -> None:
+        layer = getattr(run.network, "kernels", None) if start.model.feature.kind == "characters" else None
+        if layer is not None:
+            kernels.save(output, epoch, layer.cpu().numpy())
+
+    with alone(output):
+        for name in RESULTS:
+            (output / name).unlink(missing_ok=True)
+        fit(run, output, hashlib.sha256(identity.encode()).hexdigest(), steps, show)
+        about = config.dataset(dataset)
+        facts = {
+            "dataset": dataset,
+            "model": model,
+            "seed": seed,
+            "title": about.title,
+            "paper": about.paper,
+            "rows": manifest.rows,
+            "classes": manifest.classes,
+            **settings,
+            "epochs": run.history[-1]["epoch"],
+            "minibatches": run.done,
+            "complete": run.done == run.total,
+            "code": code,
+            **provenance.machine(place),
+            "seconds": round(run.seconds, 1),
+            "samples_per_second": round(run.done * recipe.minibatch / run.seconds, 1),
+        }
+        weights, history = output / saved.FILE, output / "history.csv"
+        saved.save(weights, start.model)
+        write_text(history, _history(run.history))
+        facts["sha256"] = {path.name: digest(path) for path in (weights, history)}
+        write_json(output / "run.json", facts)
+        checkpoints.remove(output)
+        heartbeat.remove(output)
+
+
+def _history(lines: list[dict[str, float]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()

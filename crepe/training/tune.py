@@ -1,0 +1,194 @@
+"""Compare settings of a training recipe on rows held out from the train set; test rows are never looked at.
+
+    crepe tune ag_news bow --try rate=0.1 --try rate=0.3,decay=0.001
+
+Each trial trains the model anew on the other train rows, by its recipe but for the settings tried, and counts errors
+on the held-out ones. All trials, with their provenance, are recorded in `results/STUDY/tuning/DATASET/MODEL.json`;
+the best belongs into the configuration, by hand. What a feature takes from the train rows (a vocabulary, document
+frequencies) comes from all of them.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from crepe.config import LARGEST_SEED, Config, load
+from crepe.config.catalog import Training
+from crepe.data import shards
+from crepe.errors import CrepeError
+from crepe.evaluation import metrics as scores
+from crepe.io.files import digest, write_json
+from crepe.models.device import (
+    PRECISIONS,
+    be_exact,
+    choose_device,
+    choose_precision,
+    enough_memory,
+    keep_memory,
+    own_device,
+)
+from crepe.records import provenance
+from crepe.training.augmentation import training
+from crepe.training.loop import Run, fit
+from crepe.training.setup import prepare
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("dataset", help="key of a dataset in the configuration")
+    parser.add_argument("model", help="key of a model in the configuration")
+    parser.add_argument(
+        "--try",
+        dest="trials",
+        metavar="KEY=VALUE,...",
+        action="append",
+        required=True,
+        help="settings of a trial, keys of the recipe; once for each trial",
+    )
+    parser.add_argument("--held-out", type=float, default=0.1, help="share of the train rows (default: 0.1)")
+    parser.add_argument("--seed", type=int, default=0, help="of the held-out rows and of every trial")
+    parser.add_argument("--config", metavar="OVERLAY", help="laid over the default configuration: a file or JSON text")
+    parser.add_argument("--shards", metavar="DIR", help="default: data/shards/FEATURE/DATASET")
+    parser.add_argument("--output", metavar="FILE", help="default: results/STUDY/tuning/DATASET/MODEL.json")
+    parser.add_argument(
+        "--device", default="auto", help="cuda, cuda:1, mps or cpu; default: a free GPU if there are any"
+    )
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the command."""
+    config = load(options.config)
+    entry, *_ = config.model(options.model)
+    with own_device(options.device) as device:
+        record = tune(
+            config,
+            options.dataset,
+            options.model,
+            [_settings(text) for text in options.trials],
+            Path(options.shards or f"data/shards/{entry.feature}/{options.dataset}"),
+            options.held_out,
+            options.seed,
+            device,
+        )
+    output = options.output or f"results/{config.name}/tuning/{options.dataset}/{options.model}.json"
+    write_json(Path(output), record)
+    _print(record)
+
+
+@enough_memory()
+def tune(
+    config: Config,
+    dataset: str,
+    model: str,
+    trials: list[dict[str, Any]],
+    folder: Path,
+    held_out: float = 0.1,
+    seed: int = 0,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Train `model` by its recipe with the settings of each trial, and test it on held-out train rows.
+
+    Args:
+        config: the configuration that has both keys.
+        dataset: key of the dataset that the shards hold.
+        model: key of the model.
+        trials: settings of each, keys of `crepe.config.catalog.Training`.
+        folder: shards of the model's feature.
+        held_out: share of the train rows.
+        seed: of the held-out rows and of every trial; not negative.
+        device: see `choose_device`.
+
+    Returns:
+        The record: what was tried on what, `error_pct`, interval and `loss` of each trial, and where it ran.
+
+    Raises:
+        CrepeError: as for `prepare`; a setting is unknown or wrong; nothing would be left of the rows; there is
+            not enough memory.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise CrepeError(f"--seed {seed}: is not among 0 to {LARGEST_SEED}")
+    code = provenance.code()
+    be_exact()
+    keep_memory()
+    place = choose_device(device)
+    start = prepare(config, dataset, model, seed, folder, place)
+    recipe, manifest = start.recipe, start.manifest
+    precision = choose_precision(place, network=start.model.network)
+    recipes = [Training.parse(recipe.as_dict() | trial, "--try") for trial in trials]
+    whole = training(folder, manifest, place)
+    order = np.random.Generator(np.random.Philox(key=[seed, 0])).permutation(len(whole))
+    count = round(held_out * len(whole))
+    if not 0 < count < len(whole):
+        raise CrepeError(f"--held-out {held_out}: {count} of {len(whole)} rows; some must be held out and some be left")
+    train, test = whole.part(np.sort(order[count:])), whole.part(np.sort(order[:count]))
+    if len(np.unique(train.labels)) < len(manifest.classes):
+        raise CrepeError(f"--held-out {held_out}: leaves a class without rows; hold fewer out")
+    outcomes = []
+    for trial, tried in zip(trials, recipes, strict=True):
+        run = Run(
+            title=" ".join([model, *(f"{key}={value}" for key, value in trial.items())]),
+            network=prepare(config, dataset, model, seed, folder, place).model.network,
+            dtype=PRECISIONS[precision],
+            recipe=tried,
+            seed=seed,
+            train=train,
+            test=test,
+            classes=len(manifest.classes),
+        )
+        with tempfile.TemporaryDirectory() as temporary:
+            fit(run, Path(temporary), identity="trial")
+        last = run.history[-1]
+        errors = round(last["test_error_pct"] * count / 100)
+        low, high = scores.wilson(errors, count)
+        outcomes.append(
+            {
+                "settings": trial,
+                "error_pct": last["test_error_pct"],
+                "ci_low": round(low, 4),
+                "ci_high": round(high, 4),
+                "loss": last["test_loss"],
+                "seconds": round(run.seconds, 1),
+            }
+        )
+    return {
+        "dataset": dataset,
+        "model": model,
+        "seed": seed,
+        "rows": {"train": len(train), "held_out": count},
+        "recipe": recipe.as_dict(),
+        "trials": outcomes,
+        "precision": precision,
+        "data": {"manifest": digest(folder / shards.MANIFEST)},
+        "code": code,
+        **provenance.machine(place),
+    }
+
+
+def _settings(text: str) -> dict[str, Any]:
+    """The settings of a trial as they are typed."""
+    settings = {}
+    for part in text.split(","):
+        key, separator, value = part.partition("=")
+        if not (key.strip() and separator and value.strip()):
+            raise CrepeError(f"--try {text}: write KEY=VALUE, with commas between, as rate=0.1,decay=0.001")
+        try:
+            settings[key.strip()] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise CrepeError(f"--try {text}: {value!r} is not a value in YAML") from error
+    return settings
+
+
+def _print(record: dict[str, Any]) -> None:
+    title = "{model} on {dataset}, {rows[held_out]:,} of its train rows held out".format(**record)
+    table = Table("settings", "error %", "95 %", "loss", title=title, title_justify="left")
+    for trial in sorted(record["trials"], key=lambda trial: (trial["error_pct"], trial["loss"])):
+        settings = ", ".join(f"{key}={value}" for key, value in trial["settings"].items())
+        interval = f"{trial['ci_low']:.2f} to {trial['ci_high']:.2f}"
+        table.add_row(settings, f"{trial['error_pct']:.2f}", interval, f"{trial['loss']:.4f}")
+    Console().print(table)

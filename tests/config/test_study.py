@@ -1,0 +1,435 @@
+import copy
+import csv
+import dataclasses
+import json
+import re
+from pathlib import Path
+from types import UnionType
+from typing import get_args, get_origin, get_type_hints
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from snakemake.utils import update_config
+
+from crepe import config
+from crepe.config import Config, catalog
+from crepe.errors import CrepeError
+from crepe.io.files import digest
+from crepe.io.section import Section
+from tests.support.paths import ROOT
+
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+
+@pytest.fixture(autouse=True)
+def _in_project(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def merged(overlay=None):
+    content = {}
+    for name in config.FILES:
+        content = config.merge(content, yaml.safe_load((ROOT / "config" / name).read_text()))
+    # Through JSON: values that YAML aliases share become values of their own.
+    return json.loads(json.dumps(config.merge(content, overlay or {})))
+
+
+def table(name):
+    with (ROOT / "config/paper" / name).open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def faults(content):
+    return [error.message for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(content)]
+
+
+def resolve(schema):
+    return SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+
+# --- The default is the paper
+
+
+def test_default_is_the_papers_grid():
+    default = config.load()
+    assert default.name == "paper"
+    assert set(default.datasets) == {line["dataset"] for line in table("table3.csv")}
+    assert set(default.models) <= {line["model"] for line in table("table4.csv")}
+
+
+def test_datasets_are_those_of_table_3():
+    for line in table("table3.csv"):
+        entry = config.load().dataset(line["dataset"])
+        assert entry.title == line["title"]
+        assert entry.paper == line["dataset"]
+        found = (entry.classes, entry.train_rows, entry.test_rows, entry.epoch_minibatches, entry.fields)
+        names = ("classes", "train_rows", "test_rows", "epoch_minibatches", "text_fields")
+        assert found == tuple(int(line[name]) for name in names)
+
+
+def test_rows_with_a_thesaurus_are_those_of_table_4():
+    default = config.load()
+    paper = {(line["dataset"], line["model"]) for line in table("table4.csv") if line["error_pct"]}
+    chosen = {
+        (dataset, model) for dataset in default.datasets for model in default.models if default.chosen(dataset, model)
+    }
+    assert chosen == {(dataset, model) for dataset, model in paper if model in default.models}
+    for key in default.models:
+        if key.endswith("-th"):
+            augmented, plain = default.model(key), default.model(key.removesuffix("-th"))
+            assert dataclasses.replace(augmented[1], thesaurus=None) == plain[1]
+            assert augmented[2:] == plain[2:]
+            assert augmented[1].thesaurus == "data/raw/th_en_US_v2.dat"
+
+
+def test_models_stand_in_the_order_of_table_4():
+    order = list(dict.fromkeys(line["model"] for line in table("table4.csv")))
+    for keys in (config.load().models, config.load().catalog.models):
+        assert list(keys) == sorted(keys, key=order.index)
+
+
+def test_the_thesaurus_is_the_published_one(shared):
+    (source,) = config.load().catalog.thesauri["th_en_US_v2"].sources
+    path = shared / "data/th_en_US_v2.dat"
+    assert (source.bytes, source.sha256) == (path.stat().st_size, digest(path))
+
+
+def test_sources_have_the_published_figures():
+    published, catalog = table("downloads.csv"), config.load().catalog
+    sources = [(key, source) for key, entry in catalog.datasets.items() for source in entry.sources]
+    sources += [("mytheas", source) for source in catalog.thesauri["th_en_US_v2"].sources]
+    assert [
+        {"dataset": key, "source": source.name, "url": source.url}
+        | {name: str(getattr(source, name) or "") for name in ("bytes", "sha256", "md5")}
+        for key, source in sources
+    ] == published
+    csv_md5 = {(line["dataset"], line["split"]): line["md5"] for line in table("csv_md5.csv")}
+    found = {
+        (key, split): getattr(entry.csv_md5, split)
+        for key, entry in config.load().catalog.datasets.items()
+        for split in ("train", "test")
+        if entry.csv_md5
+    }
+    assert found == csv_md5
+
+
+def test_paper_schedule():
+    *_, recipe = config.load().model("conv-small")
+    assert (recipe.epochs, recipe.minibatch, recipe.momentum, recipe.decay) == (30, 128, 0.9, 1e-5)
+    rates = [recipe.rate_at(epoch) for epoch in range(40)]
+    assert rates[:7] == [0.01, 0.01, 0.01, 0.005, 0.005, 0.005, 0.0025]
+    # Halved ten times and no more.
+    assert rates[29] == 0.01 / 2**9
+    assert rates[30] == rates[39] == 0.01 / 2**10
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_file_is_valid_over_the_default(path):
+    config.load(str(path))
+    assert faults(merged(yaml.safe_load(path.read_text()))) == []
+
+
+def test_subsets_have_keys_of_their_own(shared):
+    index = json.loads((shared / "data/index.json").read_text())
+    sample = config.load("config/sample.yaml")
+    assert sample.name == "sample"
+    for key in sample.datasets:
+        entry = sample.dataset(key)
+        (source,) = entry.sources
+        facts = index[entry.paper]
+        assert key == f"{entry.paper}-sample"
+        assert (entry.train_rows, entry.test_rows) == (facts["train_rows"], facts["test_rows"])
+        assert (entry.fields, entry.classes) == (facts["fields"], facts["classes"])
+        assert (source.local.resolve(), source.bytes) == ((shared / "data" / facts["file"]).resolve(), facts["bytes"])
+        assert source.sha256 == facts["sha256"]
+
+
+# --- Overlays
+
+
+def test_overlay_chooses_datasets_models_seeds_and_schedule(tmp_path):
+    overlay = {"name": "short", "datasets": ["dbpedia"], "models": ["bow"], "seeds": [3, 1]}
+    overlay["training"] = {"convnet": {"epochs": 2}}
+    path = tmp_path / "short.yaml"
+    path.write_text(yaml.safe_dump(overlay))
+    for found in (config.load(str(path)), config.load(json.dumps(overlay))):
+        assert (found.name, found.datasets, found.models, found.seeds) == ("short", ("dbpedia",), ("bow",), (3, 1))
+        assert found.training["convnet"].epochs == 2
+        assert found.training["convnet"].minibatch == 128
+        assert found.training["counts"] == config.load().training["counts"]
+
+
+def test_overlay_repoints_a_dataset():
+    entry = {"train_rows": 7, "csv_md5": None, "sources": [{"url": "here.tgz"}]}
+    found = config.load(json.dumps({"catalog": {"datasets": {"ag_news": entry}}})).dataset("ag_news")
+    assert (found.train_rows, found.test_rows, found.csv_md5) == (7, 7600, None)
+    assert [source.local for source in found.sources] == [Path("here.tgz")]
+
+
+def test_overlay_adds_a_dataset_whose_title_is_its_key():
+    entry = {"fields": 1, "classes": 2, "train_rows": 5, "test_rows": 4, "sources": [{"url": "file:///data/a.tgz"}]}
+    added = config.load(json.dumps({"datasets": ["mine"], "catalog": {"datasets": {"mine": entry}}}))
+    assert added.datasets == ("mine",)
+    assert added.dataset("mine").title == "mine"
+    assert added.dataset("mine").sources[0].local == Path("/data/a.tgz")
+    assert added.dataset("ag_news") == config.load().dataset("ag_news")
+
+
+def test_a_json_file_may_have_small_numbers(tmp_path):
+    path = tmp_path / "small.json"
+    path.write_text(json.dumps({"training": {"convnet": {"decay": 1e-05}}}))
+    assert config.load(str(path)).training["convnet"].decay == 1e-5
+
+
+def test_a_section_is_read_back():
+    default = config.load()
+    assert config.parse(default.as_dict()) == default
+
+
+values = st.recursive(
+    st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+mappings = st.dictionaries(st.sampled_from("abc"), values, max_size=3)
+
+
+def clashes(base, overlay):
+    """Whether a mapping meets something else, which Snakemake does not take."""
+    if not isinstance(base, dict) or not isinstance(overlay, dict):
+        return isinstance(overlay, dict)
+    return any(clashes(base[key], value) for key, value in overlay.items() if key in base)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(mappings, mappings)
+def test_merge_does_what_snakemake_does(base, overlay):
+    before = copy.deepcopy((base, overlay))
+    found = config.merge(base, overlay)
+    assert (base, overlay) == before
+    if not clashes(base, overlay):
+        update_config(base, overlay)
+        assert found == base
+
+
+# --- What is refused
+
+
+def nodes(value, path=()):
+    """Every mapping and every other value of nested keys and values, with its path."""
+    yield path, value
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from nodes(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from nodes(item, (*path, index))
+
+
+def replaced(content, path, value):
+    content = copy.deepcopy(content)
+    place = content
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return content
+
+
+def written(path):
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+
+
+COLLECTIONS = {("training",)} | {
+    ("catalog", name) for name in ("datasets", "thesauri", "features", "networks", "models", "vectors")
+}
+
+
+def test_an_unknown_key_is_refused_by_name_wherever_it_stands():
+    whole = merged()
+    places = [path for path, value in nodes(whole) if isinstance(value, dict) and path not in COLLECTIONS]
+    assert len(places) > 40
+    for path in places:
+        wrong = replaced(whole, (*path, "surprise"), 1)
+        with pytest.raises(CrepeError, match=re.escape(f"config{written(path)}.surprise: unknown key; known here: ")):
+            config.parse(wrong)
+        assert any("'surprise' was unexpected" in fault for fault in faults(wrong))
+
+
+def test_a_value_of_the_wrong_type_is_refused_by_the_name_of_its_key():
+    whole = merged()
+    leaves = [path for path, value in nodes(whole) if not isinstance(value, dict)]
+    assert len(leaves) > 200
+    for path in leaves:
+        wrong = replaced(whole, path, {"surprise": 1})
+        with pytest.raises(CrepeError, match=re.escape(f"config{written(path)}: expected ")):
+            config.parse(wrong)
+        assert faults(wrong)
+
+
+def test_a_missing_key_is_named():
+    whole = merged()
+    for path in (("seeds",), ("catalog", "datasets", "ag_news", "classes"), ("training", "counts", "rate")):
+        wrong = copy.deepcopy(whole)
+        place = wrong
+        for key in path[:-1]:
+            place = place[key]
+        del place[path[-1]]
+        with pytest.raises(CrepeError, match=re.escape(f"config{written(path)}: is missing")):
+            config.parse(wrong)
+        assert faults(wrong) == [f"{path[-1]!r} is a required property"]
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        ({"name": "a/b"}, "name: 'a/b' cannot be a file's name"),
+        ({"seeds": []}, "seeds: names none"),
+        ({"seeds": [-1]}, "seeds: must be from 0 to 4294967295"),
+        ({"seeds": [2**32]}, "seeds: must be from 0 to 4294967295"),
+        ({"seeds": [True]}, "config.seeds[0]: expected int, found True"),
+        ({"models": ["bow", "bow"]}, "models: one stands twice"),
+        ({"datasets": ["ag_mews"]}, "datasets: 'ag_mews' is not in the catalog, which has ag_news, "),
+        ({"models": ["bow", "conv"]}, "models: 'conv' is not in the catalog, which has bow, "),
+        ({"training": {"convnet": {"rate": 0}}}, "config.training.convnet: rate must be more than 0"),
+        ({"training": {"convnet": {"decay": "1e-5"}}}, "config.training.convnet.decay: '1e-5' is text to YAML"),
+        ({"training": {"convnet": {"rate": float("nan")}}}, "config.training.convnet.rate: expected a finite number"),
+        ({"training": {"convnet": {"momentum": 1}}}, "momentum must be 0 or more and below 1"),
+        ({"catalog": {"datasets": {"../a": {}}}}, "config.catalog.datasets.../a.fields: is missing"),
+        ({"catalog": {"datasets": {"ag_news": {"fields": 4}}}}, "fields must be 1, 2 or 3"),
+        ({"catalog": {"datasets": {"ag_news": {"classes": 1}}}}, "classes must be 2 or more"),
+        (
+            {"catalog": {"features": {"chars": {"kind": "signs"}}}},
+            "kind is 'signs', and there is no crepe/features/signs.py",
+        ),
+        (
+            {"catalog": {"networks": {"linear": {"kind": "../linear"}}}},
+            "and there is no crepe/models/../linear.py with",
+        ),
+        ({"catalog": {"features": {"words": {"vocabulary": None}}}}, "vocabulary is missing"),
+        (
+            {"catalog": {"features": {"ngrams": {"longest": None}}}},
+            "config.catalog.features.ngrams: longest is missing",
+        ),
+        ({"catalog": {"features": {"ngrams": {"longest": 0}}}}, "longest must be more than 0"),
+        ({"catalog": {"networks": {"convnet-small": {"dropout": 1.0}}}}, "dropout must be 0 or more and below 1"),
+        ({"catalog": {"networks": {"convnet-small": {"convolutions": [[7]]}}}}, "expected 2 values, found [7]"),
+        ({"catalog": {"models": {"bow": {"network": "linnear"}}}}, "catalog.models.bow.network: 'linnear' is not"),
+        (
+            {"catalog": {"models": {"bow": {"weights": "heavy"}}}},
+            "bow.weights: 'heavy' is not defined; known: random, ",
+        ),
+    ],
+)
+def test_message(overlay, message):
+    with pytest.raises(CrepeError, match=re.escape(message)):
+        config.load(json.dumps(overlay))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"url": "https://example.org/a.tgz"}, "a file from the network needs sha256 or md5"),
+        ({"url": "a.tgz", "md5": "0" * 31}, "not 32 hexadecimal digits"),
+        ({"url": "a.tgz", "sha256": "X" * 64}, "not 64 hexadecimal digits"),
+    ],
+)
+def test_source_message(source, message):
+    with pytest.raises(CrepeError, match=message):
+        config.load(json.dumps({"catalog": {"datasets": {"ag_news": {"sources": [source]}}}}))
+
+
+def test_a_key_must_do_for_a_file_name():
+    entry = {"fields": 1, "classes": 2, "train_rows": 5, "test_rows": 4}
+    with pytest.raises(CrepeError, match=re.escape("datasets: '../a' cannot be a file's name")):
+        config.load(json.dumps({"catalog": {"datasets": {"../a": entry}}}))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: [1", "line 1: is not valid YAML"),
+        (b"- 1", "expected keys and values at the top level"),
+        (b"a: \xff", "is not valid YAML"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path, content, message):
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(CrepeError, match=f"^{re.escape(str(path))}: {message}"):
+        config.load(str(path))
+
+
+def test_what_is_not_there_is_named(tmp_path, monkeypatch):
+    with pytest.raises(CrepeError, match=r"^nowhere\.yaml: cannot be read: No such file"):
+        config.load("nowhere.yaml")
+    with pytest.raises(CrepeError, match="--config: is not valid JSON"):
+        config.load('{"name": }')
+    default = config.load()
+    for find in (default.dataset, default.thesaurus, default.feature, default.model):
+        with pytest.raises(CrepeError, match="'nothing' is not in the catalog, which has "):
+            find("nothing")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CrepeError, match="no configuration here"):
+        config.load()
+
+
+# --- Schema, dataclasses and README say the same
+
+JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
+
+
+def compare(schema, type_, where, known):
+    """Compare a schema with a type and, below it, every section with its properties; collects these in `known`."""
+    schema = resolve(schema)
+    nullable = isinstance(type_, UnionType)
+    if nullable:
+        (type_,) = (part for part in get_args(type_) if part is not type(None))
+    if "enum" in schema:
+        assert type_ is str, where
+        return
+    expected = "array" if get_origin(type_) is tuple else JSON_TYPES.get(type_, "object")
+    assert schema["type"] == ([expected, "null"] if nullable else expected), where
+    if get_origin(type_) is tuple:
+        compare(schema["items"], get_args(type_)[0], f"{where}[]", known)
+    elif get_origin(type_) is dict:
+        assert resolve(schema["propertyNames"])["pattern"] == f"^{catalog.KEY.pattern}$", where
+        compare(schema["additionalProperties"], get_args(type_)[1], f"{where}.*", known)
+    elif expected == "object":
+        assert issubclass(type_, Section), where
+        fields = {field.name: field for field in dataclasses.fields(type_)}
+        assert schema["additionalProperties"] is False, where
+        assert set(schema["properties"]) == set(fields), where
+        needed = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
+        assert set(schema["required"]) == needed, where
+        known[where] = list(schema["properties"])
+        for name, hint in get_type_hints(type_).items():
+            compare(schema["properties"][name], hint, f"{where}.{name}", known)
+
+
+def test_schema_dataclasses_and_readme_agree():
+    known = {}
+    compare(SCHEMA, Config, "", known)
+    # Explained once.
+    assert known.pop(".catalog.thesauri.*.sources[]") == known[".catalog.datasets.*.sources[]"]
+    explained = {}
+    for part in re.split(r"^#+ ", (ROOT / "config/README.md").read_text(), flags=re.M):
+        title, _, text = part.partition("\n")
+        keys = re.findall(r"^\| `(\w+)` \|", text, flags=re.M)
+        if keys:
+            where = "" if title == "Top level" else f".{title.strip('`')}".replace(".KEY", ".*").replace(".NAME", ".*")
+            explained[where.replace(".sources", ".sources[]")] = keys
+    # Explained once.
+    assert known.pop(".catalog.vectors.*.sources[]") == known[".catalog.datasets.*.sources[]"]
+    assert explained == known
+
+
+def test_examples_of_the_readme_are_valid(tmp_path):
+    examples = re.findall(r"```yaml\n(.*?)```", (ROOT / "config/README.md").read_text(), flags=re.S)
+    assert len(examples) >= 4
+    for example in examples:
+        (tmp_path / "example.yaml").write_text(example)
+        config.load(str(tmp_path / "example.yaml"))
+        assert faults(merged(yaml.safe_load(example))) == []

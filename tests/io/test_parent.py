@@ -1,0 +1,58 @@
+"""Commands end when the Snakemake that started them has been killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from crepe.io.parent import VARIABLE
+from tests.conftest import Tiny, overlay
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+@pytest.fixture
+def training(tiny: Tiny, tmp_path: Path):
+    """Start `crepe train` without an end, as the child of a process by that number; returns when it is at work."""
+    started = []
+
+    def start(parent: int) -> "subprocess.Popen[str]":
+        config = overlay(tiny)
+        config["training"]["convnet"] |= {"epoch_minibatches": 10**9}
+        command = [sys.executable, "-m", "crepe", "train", "tiny", "conv-small", "--device", "cpu"]
+        command += ["--config", json.dumps(config), "--shards", str(tiny.folder / "chars"), "--output", str(tmp_path)]
+        environment = os.environ | {VARIABLE: str(parent)}
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        started.append(process)
+        while not (tmp_path / ".lock").exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_job_keeps_a_checkpoint_and_ends_with_its_parent(training, tmp_path: Path) -> None:
+    with subprocess.Popen(SLEEP) as parent:
+        job = training(parent.pid)
+        parent.kill()
+    _, said = job.communicate(timeout=120)
+    assert job.returncode == -signal.SIGTERM
+    assert "Snakemake is gone without a word" in said
+    assert len(list(tmp_path.glob("checkpoint-*.safetensors"))) == 1
+
+
+def test_a_parent_that_was_never_there_ends_nothing(training) -> None:
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    job = training(gone.pid)
+    with pytest.raises(subprocess.TimeoutExpired):
+        job.wait(3)

@@ -1,0 +1,62 @@
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crepe.models.batch import Split
+from crepe.ragged import Ragged
+from crepe.training.sampler import Sampler
+
+ROWS = st.lists(st.lists(st.integers(1, 200), max_size=12), min_size=1, max_size=12)
+
+
+def split_of(texts: list[list[int]]) -> Split:
+    labels = np.arange(len(texts), dtype=np.int32)
+    return Split(Ragged.from_rows([np.array(text, np.uint8) for text in texts], labels), torch.device("cpu"))
+
+
+@given(ROWS, st.integers(1, 15))
+def test_behind_a_text_and_in_the_row_behind_the_last_there_is_no_symbol(texts: list[list[int]], width: int) -> None:
+    batch = split_of(texts).batch(np.arange(len(texts)))
+    assert (np.diff(batch.lengths) >= 0).all()
+    found = batch.take(torch.arange(len(batch) + 1)[:, None], torch.arange(width)).tolist()
+    expected = [(texts[label] + [0] * width)[:width] for label in batch.labels]
+    assert found == [*expected, [0] * width]
+
+
+@given(ROWS)
+def test_flat_rows_stand_behind_each_other(texts: list[list[int]]) -> None:
+    batch = split_of(texts).batch(np.arange(len(texts)))
+    codes, rows = batch.flat()
+    found: list[list[int]] = [[] for _ in texts]
+    for code, row in zip(codes.tolist(), rows.tolist(), strict=True):
+        found[row].append(code)
+    assert found == [texts[label] for label in batch.labels]
+
+
+@given(ROWS, st.integers(1, 5))
+def test_by_length_visits_every_row_once(texts: list[list[int]], size: int) -> None:
+    seen = []
+    for rows, batch in split_of(texts).by_length(size):
+        assert len(rows) == len(batch) <= size
+        assert batch.labels.tolist() == rows.tolist()
+        seen += rows.tolist()
+    assert sorted(seen) == list(range(len(texts)))
+
+
+def test_the_sampler_draws_classes_uniformly_and_rows_within_them() -> None:
+    labels = np.array([0] * 90 + [1] * 10 + [2] * 900, np.int32)
+    sampler = Sampler(labels, 3, 128, seed=5)
+    draws = np.concatenate([sampler.rows(number) for number in range(300)])
+    shares = np.bincount(labels[draws], minlength=3) / len(draws)
+    np.testing.assert_allclose(shares, 1 / 3, atol=0.01)
+    counts = np.bincount(draws[labels[draws] == 1] - 90, minlength=10)
+    assert counts.min() > 0.9 * counts.mean()
+
+
+def test_a_minibatch_is_a_function_of_seed_and_number() -> None:
+    labels = np.array([0, 1] * 50, np.int32)
+    one, again, other = (Sampler(labels, 2, 16, seed) for seed in (1, 1, 2))
+    assert (one.rows(7) == again.rows(7)).all()
+    assert (one.rows(7) != one.rows(8)).any()
+    assert (one.rows(7) != other.rows(7)).any()

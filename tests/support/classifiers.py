@@ -1,0 +1,63 @@
+"""Small models of every kind that need no training, written as `crepe train` does."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from crepe.config.catalog import Feature, Network
+from crepe.inference.classifier import Classifier
+from crepe.models import Inputs, build, initialize, saved
+
+CLASSES = ["cats", "dogs & <b>wolves</b>", "birds"]
+WORDS = ["purr", "meow", "bark", "howl", "sing", "fly", "new", "york"]
+
+_CONVNET = {"kind": "convnet", "convolutions": ((7, 3), (3, 3)), "features": 8, "hidden": (16,), "dropout": 0.5}
+_WORDS = {"kind": "words", "vocabulary": 8}
+KINDS = {
+    "characters": ({"kind": "characters", "alphabet": "crepe", "length": 100}, _CONVNET),
+    "word columns": (_WORDS | {"length": 40}, _CONVNET | {"embedding": 5}),
+    "bag": (_WORDS, {"kind": "linear"}),
+    "tf-idf": (_WORDS, {"kind": "linear"}),
+    "n-grams": ({"kind": "ngrams", "vocabulary": 9, "longest": 2}, {"kind": "linear"}),
+    "means": ({"kind": "means", "means": 3, "size": 2, "least": 1, "epochs": 1}, {"kind": "linear"}),
+    "lstm": (_WORDS | {"length": 40}, {"kind": "lstm", "embedding": 5, "features": 4}),
+}
+_LINES = {"n-grams": [*WORDS, "new york"], "means": ["purr meow", "bark howl", "sing fly"]}
+
+
+def model(kind: str, classes: list[str] = CLASSES) -> saved.Saved:
+    """A model with drawn parameters, so large that texts get different classes."""
+    feature, settings = Feature(**KINDS[kind][0]), Network(**KINDS[kind][1])
+    vocabulary = None if kind == "characters" else _LINES.get(kind, WORDS)
+    symbols = 69 if vocabulary is None else len(vocabulary)
+    idf = torch.linspace(0.5, 3, symbols) if kind == "tf-idf" else None
+    network = build(settings, Inputs(symbols=symbols, length=feature.length, classes=len(classes), idf=idf))
+    initialize(network, 0.3 if settings.kind == "convnet" else 1.0, seed=5)
+    return saved.Saved(
+        network=network.eval(),
+        feature=feature,
+        settings=settings,
+        symbols=symbols,
+        classes=classes,
+        vocabulary=vocabulary,
+    )
+
+
+def classifier(kind: str, classes: list[str] = CLASSES) -> Classifier:
+    """It in float32, whatever this machine is fast at."""
+    return Classifier(model(kind, classes), torch.device("cpu"), torch.float32)
+
+
+def write(folder: Path, kind: str) -> Path:
+    """Write one; returns the folder."""
+    saved.save(folder / saved.FILE, model(kind))
+    return folder
+
+
+def texts(rows: int, seed: int = 0) -> list[str]:
+    """Texts of up to 60 words, some of them in no vocabulary; the first is empty."""
+    generator = np.random.default_rng(seed)
+    words = [*WORDS, "unknown", "Ünïcödé,", "(;)"]
+    lengths = [0, *generator.integers(1, 60, rows - 1)]
+    return [" ".join(words[index] for index in generator.integers(0, len(words), length)) for length in lengths]

@@ -1,0 +1,169 @@
+"""A project as small as can be: this one's workflow on made-up texts that a model learns in seconds."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import yaml
+
+from crepe.config import merge
+from tests.support.paths import ROOT
+
+TREE = (
+    *("Snakefile", "workflow", "profiles", "crepe", "config"),
+    *("dvc.yaml", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", ".gitattributes"),
+)
+WORDS = (
+    ("goal", "match", "team", "league"),
+    ("market", "shares", "profit", "bank"),
+    ("atom", "cell", "planet", "gene"),
+)
+ROWS = {"train": 240, "test": 60}
+
+
+def project(
+    folder: Path, datasets: tuple[str, ...] = ("toys",), models: tuple[str, ...] = ("bow", "conv-small")
+) -> Path:
+    """Copy the workflow to `folder`, with a tiny study in place of the paper's as the default configuration."""
+    copy(folder)
+    archive(folder / "archives/toys.tgz")
+    write(folder / "config/config.yaml", study(datasets, models))
+    write(folder / "config/datasets.yaml", {"catalog": {"datasets": {key: dataset() for key in datasets}}})
+    content = yaml.safe_load((ROOT / "config/models.yaml").read_text())
+    content["catalog"]["features"]["chars"]["length"] = 254
+    content["catalog"]["networks"]["convnet-small"] |= {"features": 8, "hidden": [16, 16]}
+    write(folder / "config/models.yaml", content)
+    kept = sorted({content["catalog"]["models"][model]["feature"] for model in models})
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    pipeline["vars"][0] |= {
+        "plain": {"models": list(models), "features": kept, "embedded": []},
+        "augmented": {key: [] for key in ("features", "embedded", "models", "datasets")},
+        "files": [],
+    }
+    write(folder / "dvc.yaml", pipeline)
+    return folder
+
+
+def copy(folder: Path) -> None:
+    """Copy the workflow as it is."""
+    for name in TREE:
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target)
+    # Another test may run beside this one.
+    profile = folder / "profiles/default/config.yaml"
+    profile.write_text(profile.read_text().replace("cores: all", "cores: 1"))
+    # Not used, only recorded.
+    (folder / "environment.yml").write_text("name: crepe\n")
+
+
+def study(datasets: tuple[str, ...], models: tuple[str, ...]) -> dict:
+    """A study whose models are trained for a moment."""
+    recipe = {"epochs": 2, "minibatch": 32, "epoch_minibatches": 10, "rate": 0.01, "halve_every": 3, "halvings": 10}
+    recipe |= {"momentum": 0.9, "decay": 1e-5}
+    return {
+        "name": "tiny",
+        "datasets": list(datasets),
+        "models": list(models),
+        "seeds": [0],
+        "training": dict.fromkeys(("convnet", "counts", "tfidf", "ngrams-tfidf", "lstm"), recipe),
+    }
+
+
+def dataset() -> dict:
+    """The entry of a dataset that comes from `archives/toys.tgz`."""
+    rows = {f"{split}_rows": rows for split, rows in ROWS.items()}
+    return {"fields": 2, "classes": len(WORDS), **rows, "sources": [{"url": "archives/toys.tgz"}]}
+
+
+def archive(path: Path, rows: dict[str, int] = ROWS, padding: int = 0) -> None:
+    """Write an archive of the paper's format: texts of words that tell the class, and of some that do not.
+
+    `padding` are bytes of noise in a file that is of no use.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    chance = random.Random(0)
+    with tarfile.open(path, "w:gz") as archive:
+        for split, count in rows.items():
+            text = io.StringIO()
+            writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
+            for row in range(count):
+                label = row % len(WORDS)
+                words = chance.choices(WORDS[label], k=6) + chance.choices(("the", "of", "one", "new"), k=6)
+                chance.shuffle(words)
+                writer.writerow([label + 1, " ".join(words[:4]).title(), f"{' '.join(words[4:])} {row}."])
+            info = tarfile.TarInfo(f"toys_csv/{split}.csv")
+            content = text.getvalue().encode()
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        if padding:
+            info = tarfile.TarInfo("toys_csv/noise")
+            info.size = padding
+            archive.addfile(info, io.BytesIO(chance.randbytes(padding)))
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=2))
+
+
+def update(path: Path, change: dict) -> None:
+    """Lay `change` over a configuration file of the project."""
+    write(path, merge(json.loads(path.read_text()), change))
+
+
+def planned(folder: Path, *options: str) -> dict[str, int]:
+    """How many jobs of each rule Snakemake would run, `all` not counted."""
+    text = run(folder, "snakemake", "--dry-run", "all", *options)
+    jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", text, flags=re.M)}
+    assert jobs or "Nothing to be done" in text
+    return {rule: count for rule, count in jobs.items() if rule not in ("all", "total")}
+
+
+def run(folder: Path, *command: str, status: int = 0) -> str:
+    """Run one of the environment's commands in `folder`; returns what it prints, on both streams."""
+    process = started(folder, *command)
+    text, _ = process.communicate()
+    assert process.returncode == status, f"{' '.join(command)} ended with {process.returncode}:\n{text}"
+    return text
+
+
+def started(folder: Path, *command: str) -> "subprocess.Popen[str]":
+    """Start one of the environment's commands in `folder`, both streams together in a pipe."""
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The copy's own package, and nothing of the user's configuration of git, DVC and Snakemake."""
+    tools = Path(sys.executable).parent
+    return {
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join([str(folder), str(folder / "workflow/plugins")]),
+        "HOME": str(folder.parent),
+        "XDG_CACHE_HOME": str(folder.parent / "cache"),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "DVC_NO_ANALYTICS": "1",
+        **{f"GIT_{role}_{what}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+    }

@@ -1,0 +1,89 @@
+import gzip
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from crepe.errors import CrepeError
+from crepe.text import word2vec
+
+# Two topics that never meet.
+TEXTS = [["cat", "dog", "pet", "fur"], ["car", "road", "wheel", "gas"]] * 60
+
+
+def binary(entries, end=b"", words=None):
+    size = len(entries[0][1])
+    parts = [word.encode() + b" " + np.array(vector, "<f4").tobytes() + end for word, vector in entries]
+    return f"{len(entries) if words is None else words} {size}\n".encode() + b"".join(parts)
+
+
+ENTRIES = [(f"w{number}", [number, -1.5, 0.25]) for number in range(50)]
+
+
+def test_words_that_occur_together_are_near():
+    words, vectors = word2vec.learn(TEXTS, size=10, least=5, epochs=20, seed=0)
+    assert sorted(words) == sorted({word for text in TEXTS for word in text})
+    assert vectors.shape == (8, 10)
+    assert vectors.dtype == np.float32
+    unit = dict(zip(words, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), strict=True))
+    assert unit["cat"] @ unit["dog"] > unit["cat"] @ unit["road"]
+
+
+def test_rare_words_have_none():
+    words, _ = word2vec.learn([*TEXTS, ["once"]], size=10, least=2, epochs=1, seed=0)
+    assert "once" not in words
+    assert word2vec.learn([["a"]], size=10, least=2, epochs=1, seed=0)[0] == []
+
+
+def test_another_process_learns_the_same_bytes():
+    program = (
+        "from hashlib import sha256; from crepe import word2vec; from tests.text.test_word2vec import TEXTS;"
+        "print(sha256(word2vec.learn(TEXTS, 10, 5, 3, 7)[1].tobytes()).hexdigest())"
+    )
+    runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True) for _ in range(2)]
+    assert len({run.stdout for run in runs}) == 1
+    assert len(runs[0].stdout) == 65, runs[0].stderr
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("piece", [7, 2**20])
+def test_published_files(tmp_path, monkeypatch, end, pack, piece):
+    monkeypatch.setattr(word2vec, "PIECE", piece)
+    path = tmp_path / "vectors.bin"
+    path.write_bytes(pack(binary(ENTRIES, end)))
+    assert [(word, vector.tolist()) for word, vector in word2vec.published(path)] == ENTRIES
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not vectors",
+        b"<html>no</html> x\n",
+        binary(ENTRIES)[:-5],
+        binary(ENTRIES, words=60),
+        gzip.compress(binary(ENTRIES))[:-30],
+        b"\x1f\x8bgarbage",
+    ],
+)
+def test_damaged_files_are_named(tmp_path, content):
+    path = tmp_path / "vectors.bin"
+    path.write_bytes(content)
+    with pytest.raises(CrepeError, match=r"vectors\.bin: is not a whole file"):
+        list(word2vec.published(path))
+
+
+def test_a_look_at_the_first_entry_and_at_all(tmp_path):
+    path = tmp_path / "vectors.bin"
+    path.write_bytes(binary(ENTRIES))
+    word2vec.sniff(path)
+    word2vec.check(path)
+    path.write_bytes(binary(ENTRIES, words=60))
+    word2vec.sniff(path)
+    with pytest.raises(CrepeError):
+        word2vec.check(path)
+    path.write_bytes(b"<html>")
+    with pytest.raises(CrepeError):
+        word2vec.sniff(path)

@@ -1,0 +1,96 @@
+"""Several commands at once on one project: Snakemakes, DVC, and jobs on GPUs."""
+
+import json
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from crepe.io.locks import first_free
+from tests.support import tiny
+
+LOCKED = "Directory cannot be locked. Please make sure that no other Snakemake process is trying to create the same"
+CLEAN = "data/clean/toys/clean.json"
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tiny.project(tmp_path / "project")
+    tiny.run(folder, "git", "init", "--quiet")
+    return folder
+
+
+@contextmanager
+def begun(project, *command):
+    """A command that is in the middle of its work, since another process has the lock of what it downloads.
+
+    When the block ends it goes on, and has made all rightly.
+    """
+    lock = project / "data/raw/.toys.tgz.lock"
+    lock.parent.mkdir(parents=True)
+    with first_free([lock], ""):
+        process = tiny.started(project, *command)
+        log, deadline = project / "logs/download/toys.log", time.monotonic() + 300
+        while not (log.exists() and "waiting for that" in log.read_text()):
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.05)
+        yield
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, text
+    assert (project / "data/raw/toys.tgz").read_bytes() == (project / "archives/toys.tgz").read_bytes()
+    assert json.loads((project / CLEAN).read_text())["rows"] == tiny.ROWS
+
+
+def test_beside_a_snakemake_another_and_dvc_are_refused(project):
+    with begun(project, "snakemake", CLEAN):
+        text = tiny.run(project, "snakemake", CLEAN, status=1)
+        assert LOCKED in text
+        assert "Traceback" not in text
+        # What only looks is let in.
+        assert tiny.run(project, "snakemake", "--dry-run", CLEAN)
+        text = tiny.run(project, "dvc", "repro", "data", status=255)
+        assert LOCKED in text
+        assert "failed to reproduce 'data@toys'" in text
+        assert not (project / "dvc.lock").exists()
+    assert "Nothing to be done" in tiny.run(project, "dvc", "repro", "data")
+    assert "data@toys" in (project / "dvc.lock").read_text()
+
+
+def test_beside_dvc_a_snakemake_is_refused(project):
+    with begun(project, "dvc", "repro", "data"):
+        assert LOCKED in tiny.run(project, "snakemake", CLEAN, status=1)
+    assert "data@toys" in (project / "dvc.lock").read_text()
+
+
+SNAKEFILE = """
+rule all:
+    input: [f"{number}.txt" for number in range(4)]
+
+rule job:
+    output: "{number}.txt"
+    resources: gpu=1
+    shell: "python job.py {output}"
+"""
+JOB = """
+import sys, time
+from pathlib import Path
+from crepe.models.device import own_gpu
+
+with own_gpu(["a", "b", "c", "d"]) as number:
+    Path(f"on-{number}").touch(exist_ok=False)
+    deadline = time.monotonic() + 300
+    while len(list(Path().glob("on-*"))) < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+Path(sys.argv[1]).touch()
+"""
+
+
+def test_four_jobs_run_at_once_on_four_gpus(tmp_path):
+    project = tmp_path / "project"
+    tiny.copy(project)
+    (project / "Snakefile").write_text(SNAKEFILE)
+    (project / "job.py").write_text(JOB)
+    tiny.run(project, "snakemake", "--cores", "4", "--resources", "gpu=4")
+    assert len(list(project.glob("on-*"))) == 4

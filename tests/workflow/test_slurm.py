@@ -1,0 +1,126 @@
+"""The workflow through a real Slurm on this machine, with profiles/slurm as it is."""
+
+import csv
+import os
+import re
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+
+from tests.support import slurm, tiny
+
+# Jobs of seconds are looked at sooner than the profile says.
+COMMAND = (
+    "snakemake --profile profiles/slurm --slurm-init-seconds-before-status-checks 8 --seconds-between-status-checks 1"
+)
+# A minute or two, but on a machine that is busy otherwise.
+pytestmark = pytest.mark.timeout(3600)
+RUN = "results/tiny/runs/toys/{}/0"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Slurm's commands, first on the path."""
+    try:
+        with slurm.cluster() as environment, pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            yield environment
+    except slurm.MissingError as error:
+        pytest.skip(str(error))
+
+
+def jobs(environment):
+    """What Slurm says of each job, by its number."""
+    lines = slurm.ask(environment, "scontrol", "--details", "--oneliner", "show", "job").splitlines()
+    found = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in lines]
+    return {job["JobId"]: job for job in found if job}
+
+
+def named(environment, *words, state="RUNNING"):
+    """The jobs of that state whose rule and wildcards have the words."""
+    return [
+        job
+        for job in jobs(environment).values()
+        if job["JobState"] == state and all(w in job["Comment"] for w in words)
+    ]
+
+
+@pytest.fixture(scope="module")
+def disturbed(cluster, tmp_path_factory):
+    """A study of which one training was killed on its node and one cancelled; with what Snakemake and Slurm said."""
+    folder = tiny.project(tmp_path_factory.mktemp("slurm") / "study")
+    tiny.update(folder / "config/config.yaml", {"training": {"convnet": {"epochs": 12, "epoch_minibatches": 4}}})
+    shards = [f"data/shards/{feature}/toys/manifest.json" for feature in ("words", "chars", "full-chars")]
+    tiny.run(folder, "snakemake", "--cores", "2", *shards[:2])
+    weights = [f"{RUN.format(model)}/model.safetensors" for model in ("bow", "conv-small")]
+    with ThreadPoolExecutor() as pool:
+        call = pool.submit(tiny.run, folder, *COMMAND.split(), shards[2], *weights, status=1)
+        try:
+            slurm.wait(lambda: call.done() or len(named(cluster, "train")) == 2, "two trainings side by side")
+            together = named(cluster, "train")
+            (cancelled,) = named(cluster, "train", "bow")
+            slurm.ask(cluster, "scancel", cancelled["JobId"])
+            slurm.wait(lambda: [*folder.glob(f"{RUN.format('conv-small')}/checkpoint-*")], "a checkpoint")
+            (killed,) = named(cluster, "train", "conv-small")
+            listed = slurm.ask(cluster, "scontrol", "listpids", killed["JobId"])
+            for pid in re.findall(r"^\d+", listed, flags=re.M):
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+        finally:
+            text = call.result()
+    log = max((folder / ".snakemake/log").iterdir())
+    return folder, text, log.read_text(), jobs(cluster), together
+
+
+def test_each_job_gets_what_its_rule_asks_for(disturbed):
+    _, _, log, found, together = disturbed
+    asked = re.findall(
+        r"^rule (\w+):\n(?:    .*\n)*?    jobid: (\d+)\n(?:    .*\n)*?    threads: (\d+)\n    resources: (.*)",
+        log.partition("\nError in rule")[0],
+        flags=re.M,
+    )
+    numbers = dict(re.findall(r"^Job (\d+) has been submitted with SLURM jobid (\d+) ", log, flags=re.M))
+    assert sorted(rule for rule, *_ in asked) == ["encode", "train", "train"]
+    for rule, number, threads, resources in asked:
+        job, needs = found[numbers[number]], dict(need.split("=") for need in resources.split(", "))
+        assert job["Comment"].startswith(f"rule_{rule}_")
+        assert job["NumCPUs"] == threads == "4"
+        assert job["MinMemoryNode"] == f"{needs['mem_mb']}M"
+        hours, minutes, _ = job["TimeLimit"].split(":")
+        assert int(hours) * 60 + int(minutes) == int(needs["runtime"])
+        assert (
+            bool(re.fullmatch(r"gres.gpu:1", job.get("TresPerJob", "")))
+            == (rule == "train")
+            == (needs.get("gpu") == "1")
+        )
+    # Trainings side by side have a GPU each.
+    assert sorted(re.search(r"gpu.*\(IDX:(\d)\)", job["GRES"])[1] for job in together) == ["0", "1"]
+
+
+def test_what_was_killed_or_cancelled_is_said_and_leaves_nothing_half_written(disturbed):
+    folder, text, _, found, _ = disturbed
+    assert sorted(job["JobState"] for job in found.values()) == ["CANCELLED", "COMPLETED", "FAILED"]
+    assert len(re.findall(r"^Error in rule train:$", text, flags=re.M)) == 2
+    assert "SLURM status is: 'CANCELLED'" in text
+    assert "SLURM status is: 'FAILED'" in text
+    for model in ("bow", "conv-small"):
+        for name in ("model.safetensors", "history.csv", "run.json"):
+            assert not (folder / RUN.format(model) / name).exists()
+
+
+def test_the_next_call_completes_the_table(disturbed, cluster):
+    folder, _, _, before, _ = disturbed
+    tiny.run(folder, *COMMAND.split(), "all")
+    # The training that was killed did not begin anew.
+    log = (folder / "logs/tiny/train/toys/conv-small/0.log").read_text()
+    assert re.search(
+        r"^conv-small on toys: goes on after (4|8|12|16|20|24|28|32|36|40|44) of 48 minibatches$", log, re.M
+    )
+    with (folder / "results/tiny/table.csv").open(newline="") as stream:
+        assert {line["model"] for line in csv.DictReader(stream) if line["error_pct"]} == {"bow", "conv-small"}
+    rules = sorted(job["Comment"].split("_")[1] for number, job in jobs(cluster).items() if number not in before)
+    assert rules == ["evaluate", "evaluate", "train", "train"]
+    assert tiny.planned(folder) == {}
