@@ -1,9 +1,24 @@
-"""The one exception that users are meant to read."""
+"""The exception that users read."""
+
+from pathlib import Path
 
 
 class CrepeError(Exception):
-    """A fault of the input or the machine, not of the program.
+    """A fault of the input or of the machine, not of the program.
 
-    Its text names the file, line or key, says what is wrong and what to do. The command line prints it
-    without a traceback and exits with status 1.
+    The command line prints it without a traceback and exits with status 1.
+
+    Args:
+        subject: the file, line, key or option at fault.
+        fault: what is wrong with it.
+        remedy: what to do.
     """
+
+    def __init__(self, subject: str | Path, fault: str = "", remedy: str = "") -> None:
+        self.subject, self.fault, self.remedy = str(subject), fault, remedy
+        super().__init__(self.subject, fault, remedy)
+
+    def __str__(self) -> str:
+        """The message: `subject: fault; remedy`."""
+        message = f"{self.subject}: {self.fault}" if self.fault else self.subject
+        return f"{message}; {self.remedy}" if self.remedy else message

@@ -1,0 +1,116 @@
+"""Paths of the project, relative to its folder; every path and file name that two modules share stands here.
+
+The functions take keys of the configuration. They take Snakemake's wildcards, as `"{dataset}"`, as well.
+"""
+
+from pathlib import Path
+
+# --- Configuration
+
+CONFIG = Path("config")
+CONFIG_FILES = ("config.yaml", "datasets.yaml", "models.yaml")
+"""Files of `CONFIG` that make the default configuration, in the order in which they are merged."""
+PAPER = CONFIG / "paper"
+"""The paper's figures, as CSV."""
+
+
+def overlay(study: str) -> Path:
+    """Configuration file of a study, merged into the default one."""
+    return CONFIG / f"{study}.yaml"
+
+
+# --- Data, shared by all studies
+
+DEMO_ARCHIVE = Path("data/demo/docstrings.tgz")
+"""The archive that `crepe demo-data` writes."""
+OWN_DATA = Path("data/own")
+"""Folder of the archives that `crepe init-dataset` writes."""
+SPLITS = ("train", "test")
+
+
+def archive(dataset: str) -> Path:
+    """A dataset's archive, as downloaded."""
+    return Path("data/raw", f"{dataset}.tgz")
+
+
+def thesaurus(key: str) -> Path:
+    """A thesaurus in mytheas format, as downloaded."""
+    return Path("data/raw", f"{key}.dat")
+
+
+def published_vectors(key: str) -> Path:
+    """Published word vectors in word2vec's binary format, as downloaded."""
+    return Path("data/raw", f"{key}.bin.gz")
+
+
+def clean(dataset: str) -> Path:
+    """Folder of a dataset's clean text: `train.parquet`, `test.parquet` and `CLEAN_RECORD`."""
+    return Path("data/clean", dataset)
+
+
+CLEAN_RECORD = "clean.json"
+"""Checksums and counts of the clean text, the last file of its folder to appear."""
+
+
+def shards(feature: str, dataset: str) -> Path:
+    """Folder of a dataset's shards: Arrow files, `VOCABULARY` where there is one, and `MANIFEST`."""
+    return Path("data/shards", feature, dataset)
+
+
+MANIFEST = "manifest.json"
+"""Checksums and counts of the shards, the last file of their folder to appear."""
+VOCABULARY = "vocabulary.parquet"
+
+
+def vectors(key: str, feature: str, dataset: str) -> Path:
+    """Word vectors of a dataset's vocabulary."""
+    return Path("data/vectors", key, feature, f"{dataset}.safetensors")
+
+
+# --- Results, by study
+
+
+def study(name: str) -> Path:
+    """Folder of a study's results."""
+    return Path("results", name)
+
+
+def table(name: str, suffix: str = "csv") -> Path:
+    """A study's table, as `csv` or `md`."""
+    return study(name) / f"table.{suffix}"
+
+
+def report(name: str) -> Path:
+    """A study's report."""
+    return study(name) / "report.html"
+
+
+def run(name: str, dataset: str, model: str, seed: int | str) -> Path:
+    """Folder of a run, which has the files named below."""
+    return study(name) / "runs" / dataset / model / str(seed)
+
+
+MODEL = "model.safetensors"
+HISTORY = "history.csv"
+RECORD = "run.json"
+"""Provenance of a training, the last file that it writes."""
+PREDICTIONS = "predictions.parquet"
+METRICS = "metrics.json"
+"""Results on the test set, the last file that the evaluation writes."""
+PROGRESS = "progress.json"
+"""Heartbeat of a training that runs; gone when it has ended."""
+FIRST_LAYER = "weights"
+"""Folder of the first layer's weights after each epoch."""
+
+
+def tuning(name: str, dataset: str, model: str) -> Path:
+    """Trials of `crepe tune`."""
+    return study(name) / "tuning" / dataset / f"{model}.json"
+
+
+# --- Logs
+
+
+def log(rule: str, *keys: str, suffix: str = "log") -> Path:
+    """Log (`log`) or benchmark (`tsv`) of a job."""
+    return Path("logs", rule, *keys[:-1], f"{keys[-1]}.{suffix}") if keys else Path("logs", f"{rule}.{suffix}")
