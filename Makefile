@@ -1,6 +1,6 @@
 # make demo   sets up, runs the workflow on text that is already on this machine, ends with a report to open
 # make test   sets up, runs all tests
-# make check  format, lint, types
+# make check  format, lint, types, layers of imports
 # make chaos  kills every phase at random moments and compares what comes out (tests/support/chaos.py)
 # make screenshots STUDY=results/demo   the README's pictures of a study's report
 PYTHON ?= $(firstword $(shell command -v python3.11 python3))
@@ -24,6 +24,7 @@ check: .venv/installed
 	ruff format --check .
 	ruff check .
 	mypy
+	lint-imports
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 
