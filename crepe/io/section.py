@@ -4,10 +4,16 @@ import dataclasses
 import math
 import reprlib
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from importlib import import_module
+from pathlib import Path
 from types import UnionType
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 from crepe.errors import CrepeError
+
+RENAMED: Mapping[str, str] = {}
+"""What is said of a key that has had another name, by a pattern for its place in the configuration."""
 
 # A few lines of YAML can stand for any number of values.
 _SHORT = reprlib.Repr()
@@ -16,33 +22,89 @@ _shown = _SHORT.repr
 
 
 class Section:
-    """A mapping of the configuration; its keys are the dataclass's fields, and no others are taken."""
+    """Base class of dataclasses whose fields are the keys of a mapping in the configuration; no other key is taken."""
+
+    _ALSO: ClassVar[tuple[str, ...]] = ()
+    """Keys that are no fields."""
 
     @classmethod
-    def parse(cls, value: Any, key: str) -> Self:
-        """Build the section found at `key`.
+    def parse(cls, value: Any, key: str = "", source: Path | str = "configuration") -> Self:
+        """Build the section from the mapping found at `key`.
+
+        Args:
+            value: the mapping, as YAML or JSON gives it.
+            key: its place among the keys, for messages; empty at the top level.
+            source: the file that it comes from, for messages.
 
         Raises:
-            CrepeError: an unknown or missing key, or a value of the wrong type or range; the text names the key.
+            CrepeError: a key is unknown or missing, or a value has the wrong type or range; the message names the key.
         """
-        if not isinstance(value, Mapping):
-            raise CrepeError(f"configuration: {key}: expected keys and values, found {_shown(value)}")
         fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        for name in value:
+        mapping = _mapping(value, key, source)
+        for name in mapping:
             if name not in fields:
-                raise CrepeError(f"configuration: {key}.{name}: unknown key; known here: {', '.join(fields)}")
+                place = _join(key, name)
+                renamed = next((text for pattern, text in RENAMED.items() if fnmatchcase(place, pattern)), None)
+                raise _error(source, place, renamed or f"unknown key; known here: {', '.join([*cls._ALSO, *fields])}")
         types = get_type_hints(cls)
         for name, field in fields.items():
-            if name not in value and field.default is dataclasses.MISSING:
-                raise CrepeError(f"configuration: {key}.{name}: is missing")
+            if name not in mapping and field.default is dataclasses.MISSING:
+                raise _error(source, _join(key, name), "is missing")
         try:
-            return cls(**{name: _convert(item, types[name], f"{key}.{name}") for name, item in value.items()})
+            return cls(
+                **{name: _convert(item, types[name], _join(key, name), source) for name, item in mapping.items()}
+            )
         except ValueError as error:
-            raise CrepeError(f"configuration: {key}: {error}") from error
+            raise _error(source, key, str(error)) from error
 
     def as_dict(self) -> dict[str, Any]:
         """The section as plain values that `parse` takes back."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+
+class Variant(Section):
+    """Base class of sections that come in kinds, each a class `Settings` in a module of its own.
+
+    The key `kind` of the mapping names one. Its module is imported only when a mapping asks for it.
+    """
+
+    _ALSO = ("kind",)
+    KINDS: ClassVar[Mapping[str, str]]
+    """Kind -> name of the module whose class `Settings`, a subclass of this one, has the keys of the kind."""
+
+    @classmethod
+    def parse(cls, value: Any, key: str = "", source: Path | str = "configuration") -> Self:
+        """Build the `Settings` of the kind that the mapping found at `key` names.
+
+        Raises:
+            CrepeError: the kind is missing or unknown, or see `Section.parse`; the message names the key.
+        """
+        mapping = dict(_mapping(value, key, source))
+        if "kind" not in mapping:
+            raise _error(source, _join(key, "kind"), "is missing", f"known kinds: {', '.join(cls.KINDS)}")
+        kind = mapping.pop("kind")
+        if not isinstance(kind, str) or kind not in cls.KINDS:
+            raise _error(
+                source, _join(key, "kind"), f"{_shown(kind)} is not a known kind; known: {', '.join(cls.KINDS)}"
+            )
+        settings: type[Self] = cls.settings(kind)
+        # Not `settings.parse`, which is this method.
+        return super(Variant, settings).parse(mapping, key, source)
+
+    @classmethod
+    def settings(cls, kind: str) -> type[Self]:
+        """The class `Settings` of a kind."""
+        settings: type[Self] = import_module(cls.KINDS[kind]).Settings
+        return settings
+
+    @property
+    def kind(self) -> str:
+        """The kind, a key of `KINDS`."""
+        return next(kind for kind, module in self.KINDS.items() if module == type(self).__module__)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The section as plain values that `parse` takes back, `kind` first."""
+        return {"kind": self.kind, **super().as_dict()}
 
 
 def positive(section: Section, *names: str) -> None:
@@ -58,34 +120,58 @@ def one_of(section: Section, name: str, known: tuple[str, ...]) -> None:
         raise ValueError(f"{name} is {getattr(section, name)!r}; known: {', '.join(known)}")
 
 
-def _convert(value: Any, type_: Any, key: str) -> Any:
-    """`value` as the annotated type of its field, nested sections and all."""
+def _convert(value: Any, type_: Any, key: str, source: Path | str) -> Any:
+    """Convert `value`, found at `key`, to the annotated type of its field; nested sections are parsed."""
     if isinstance(type_, UnionType):
         if value is None:
             return None
         (type_,) = (part for part in get_args(type_) if part is not type(None))
     origin, arguments = get_origin(type_), get_args(type_)
     if origin is dict:
-        if not isinstance(value, Mapping):
-            raise CrepeError(f"configuration: {key}: expected keys and values, found {_shown(value)}")
-        return {str(name): _convert(item, arguments[1], f"{key}.{name}") for name, item in value.items()}
+        return {
+            str(name): _convert(item, arguments[1], _join(key, name), source)
+            for name, item in _mapping(value, key, source).items()
+        }
     if origin in (tuple, list):
         if not isinstance(value, Sequence) or isinstance(value, str):
-            raise CrepeError(f"configuration: {key}: expected a list, found {_shown(value)}")
+            raise _error(source, key, f"expected a list, found {_shown(value)}")
         if origin is tuple and arguments[-1] is not Ellipsis and len(value) != len(arguments):
-            raise CrepeError(f"configuration: {key}: expected {len(arguments)} values, found {_shown(value)}")
-        return origin(_convert(item, arguments[0], f"{key}[{index}]") for index, item in enumerate(value))
+            raise _error(source, key, f"expected {len(arguments)} values, found {_shown(value)}")
+        return origin(_convert(item, arguments[0], f"{key}[{index}]", source) for index, item in enumerate(value))
     if issubclass(type_, Section):
-        return type_.parse(value, key)
+        return type_.parse(value, key, source)
     if type_ is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type_ is float and isinstance(value, str) and _is_number(value):
-        raise CrepeError(f"configuration: {key}: {_shown(value)} is text to YAML; write it with a point, as 1.0e-5")
+        raise _error(source, key, f"{_shown(value)} is text to YAML", "write it with a point, as 1.0e-5")
     if isinstance(value, float) and not math.isfinite(value):
-        raise CrepeError(f"configuration: {key}: expected a finite number, found {_shown(value)}")
+        raise _error(source, key, f"expected a finite number, found {_shown(value)}")
     if not isinstance(value, type_) or (isinstance(value, bool) and type_ is not bool):
-        raise CrepeError(f"configuration: {key}: expected {type_.__name__}, found {_shown(value)}")
+        raise _error(source, key, f"expected {type_.__name__}, found {_shown(value)}")
     return value
+
+
+def _plain(value: Any) -> Any:
+    """`value` without sections: what `Section.as_dict` has of a field."""
+    if isinstance(value, Section):
+        return value.as_dict()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return type(value)(map(_plain, value)) if isinstance(value, tuple | list) else value
+
+
+def _mapping(value: Any, key: str, source: Path | str) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise _error(source, key, f"expected keys and values, found {_shown(value)}")
+    return value
+
+
+def _join(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)
+
+
+def _error(source: Path | str, key: str, fault: str, remedy: str = "") -> CrepeError:
+    return CrepeError(f"{source}: {key}" if key else source, fault, remedy)
 
 
 def _is_number(text: str) -> bool:
