@@ -31,7 +31,7 @@ def _in_project(monkeypatch):
 
 def merged(overlay=None):
     content = {}
-    for name in config.FILES:
+    for name in config.study.FILES:
         content = config.merge(content, yaml.safe_load((ROOT / "config" / name).read_text()))
     # Through JSON: values that YAML aliases share become values of their own.
     return json.loads(json.dumps(config.merge(content, overlay or {})))

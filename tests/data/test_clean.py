@@ -13,7 +13,8 @@ from crepe.config.catalog import CsvDigests
 from crepe.data import clean
 from crepe.errors import CrepeError
 from crepe.io.files import digest, read_json
-from tests.support.texts import GOLDEN, archive, csv, dataset
+from tests.support.paths import GOLDEN
+from tests.support.texts import archive, csv, dataset
 
 PROBES = {
     name: base64.b64decode(probe["csv_b64"])
@@ -328,7 +329,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     about = dataset(2).as_dict()
     overlay = json.dumps({"catalog": {"datasets": {"toys": about}}})
     config.load(overlay)
-    monkeypatch.setattr(config, "FOLDER", config.FOLDER.absolute())
+    monkeypatch.setattr(config.study, "FOLDER", config.FOLDER.absolute())
     monkeypatch.chdir(tmp_path)
     archive(tmp_path / "data/raw/toys.tgz", csv(GOOD))
     assert main(["clean", "toys", "--config", overlay]) == 0

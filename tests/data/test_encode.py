@@ -14,7 +14,8 @@ from crepe.data import clean, encode, shards
 from crepe.errors import CrepeError
 from crepe.io.files import digest, write_json
 from crepe.text import alphabet, tokens
-from tests.support.texts import GOLDEN, archive, csv, dataset, encodings
+from tests.support.paths import GOLDEN
+from tests.support.texts import archive, csv, dataset, encodings
 
 CHARS = Feature(kind="characters", alphabet="crepe", length=1014)
 WORDS = Feature(kind="words", vocabulary=5)
@@ -241,7 +242,7 @@ def test_clean_files_of_another_dataset(tmp_path):
 
 
 def test_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(config, "FOLDER", config.FOLDER.absolute())
+    monkeypatch.setattr(config.study, "FOLDER", config.FOLDER.absolute())
     monkeypatch.chdir(tmp_path)
     cleaned(tmp_path, [(1, "a", "b"), (2, "c", "d")]).rename("moved")
     assert main(["encode", "toys", "chars", "--clean", "moved"]) == 0

@@ -232,7 +232,7 @@ with atheris.instrument_imports(include=["crepe.text.thesaurus", "crepe.text.wor
     from crepe.text import thesaurus, word2vec
 from crepe import config
 from crepe.errors import CrepeError
-config.FOLDER = Path("none")
+config.study.FOLDER = Path("none")
 path = Path({str(path)!r})
 def one(content):
     path.write_bytes(content[1:])

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import crepe
 from crepe.errors import CrepeError
 from crepe.text.alphabet import ALPHABETS, encode, join, quantize
-from tests.support.texts import GOLDEN, encodings
+from tests.support.paths import GOLDEN
+from tests.support.texts import encodings
 
 fields = st.lists(st.binary(max_size=40) | st.text(max_size=20).map(str.encode), min_size=1, max_size=3)
 

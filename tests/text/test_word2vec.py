@@ -38,7 +38,7 @@ def test_rare_words_have_none():
 
 def test_another_process_learns_the_same_bytes():
     program = (
-        "from hashlib import sha256; from crepe import word2vec; from tests.text.test_word2vec import TEXTS;"
+        "from hashlib import sha256; from crepe.text import word2vec; from tests.text.test_word2vec import TEXTS;"
         "print(sha256(word2vec.learn(TEXTS, 10, 5, 3, 7)[1].tobytes()).hexdigest())"
     )
     runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True) for _ in range(2)]

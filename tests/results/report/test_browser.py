@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from crepe.cli import main
-from tests.results.report import whole
+from tests.support import whole
 from tests.support.browser import chromium, watched
 from tests.support.study import project
 

@@ -12,7 +12,7 @@ from crepe.cli import main
 from crepe.io.files import UNSEALED, seal
 from crepe.results.grid import grids
 from crepe.results.report.layer import layer
-from tests.results.report import whole
+from tests.support import whole
 from tests.support.study import project
 
 
