@@ -12,7 +12,8 @@ import pytest
 from hypothesis import settings
 
 from crepe.config import Config, load
-from crepe.config.catalog import Dataset, Feature, Network, Source, Training
+from crepe.config.catalog import Dataset, Feature, Network, Source
+from crepe.config.recipe import Recipe
 from crepe.data import shards
 from crepe.ragged import Ragged
 from tests.support.paths import SHARED
@@ -96,7 +97,9 @@ def tiny_config() -> Config:
     import dataclasses
 
     base = load()
-    recipe = Training(epochs=3, minibatch=16, rate=0.1, halve_every=2, halvings=1, momentum=0.9, decay=1e-5)
+    recipe = Recipe(
+        epochs=3, batch_size=16, learning_rate=0.1, halve_every=2, max_halvings=1, momentum=0.9, weight_decay=1e-5
+    )
     convnet = Network(
         kind="convnet", convolutions=((7, 3), (3, 3)), features=8, hidden=(16,), dropout=0.1, deviation=0.2
     )
@@ -110,7 +113,7 @@ def tiny_config() -> Config:
                 classes=2,
                 train_rows=120,
                 test_rows=50,
-                epoch_minibatches=20,
+                batches_per_epoch=20,
                 sources=(Source(url="tiny.tgz"),),
             ),
         },

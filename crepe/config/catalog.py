@@ -104,8 +104,8 @@ class Dataset(Section):
     classes: int
     train_rows: int
     test_rows: int
-    epoch_minibatches: int = 5000
-    """Minibatches that make an epoch (paper, table 3)."""
+    batches_per_epoch: int = 5000
+    """Batches that make an epoch (paper, table 3)."""
     sources: tuple[Source, ...] = ()
     """Tried in order. Only the download needs them."""
     csv_md5: CsvDigests | None = None
@@ -115,7 +115,7 @@ class Dataset(Section):
     """Whether an English thesaurus is of use; models that have one are not run on it otherwise."""
 
     def __post_init__(self) -> None:
-        positive(self, "train_rows", "test_rows", "epoch_minibatches")
+        positive(self, "train_rows", "test_rows", "batches_per_epoch")
         if not 1 <= self.fields <= 3:
             raise ValueError("fields must be 1, 2 or 3")
         if self.classes < 2:
@@ -211,42 +211,6 @@ class Network(Section):
             raise ValueError("deviation must be 0 or more")
         if not 0 <= self.dropout < 1:
             raise ValueError("dropout must be 0 or more and below 1")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Training(Section):
-    """A training recipe (paper, section 2.2; the original's train.lua)."""
-
-    epochs: int
-    minibatch: int
-    rate: float
-    """Step size of the first epoch."""
-    halve_every: int
-    """Epochs after which the step size is halved ..."""
-    halvings: int
-    """... this many times at the most."""
-    momentum: float
-    decay: float
-    """Weight decay, outside gradient and momentum: `p = p * (1 - rate * decay) + m`."""
-    epoch_minibatches: int | None = None
-    """Minibatches of an epoch; the dataset's own number if absent."""
-    clip: float | None = None
-    """Largest norm of the gradient, which is scaled down to it; None takes any."""
-
-    def __post_init__(self) -> None:
-        positive(self, "epochs", "minibatch", "rate", "halve_every")
-        if self.epoch_minibatches is not None:
-            positive(self, "epoch_minibatches")
-        if self.clip is not None:
-            positive(self, "clip")
-        if self.halvings < 0 or self.decay < 0:
-            raise ValueError("halvings and decay must be 0 or more")
-        if not 0 <= self.momentum < 1:
-            raise ValueError("momentum must be 0 or more and below 1")
-
-    def rate_at(self, epoch: int) -> float:
-        """Step size in `epoch`, counted from 0."""
-        return float(self.rate * 0.5 ** min(epoch // self.halve_every, self.halvings))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,11 +20,11 @@ from crepe.config.catalog import (
     Model,
     Network,
     Thesaurus,
-    Training,
     Vectors,
     check_key,
     check_published,
 )
+from crepe.config.recipe import Recipe
 from crepe.errors import CrepeError
 from crepe.io.section import Section
 
@@ -34,7 +34,7 @@ FOLDER = Path("config")
 FILES = ("config.yaml", "datasets.yaml", "models.yaml")
 
 LARGEST_SEED = 2**32 - 1
-"""Generators take 64 bits, of which the number of a minibatch has half."""
+"""Generators take 64 bits, of which the number of a batch has half."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +46,7 @@ class Config(Section):
     datasets: tuple[str, ...]
     models: tuple[str, ...]
     seeds: tuple[int, ...]
-    training: dict[str, Training]
+    training: dict[str, Recipe]
     """Recipes by name."""
     catalog: Catalog
 
@@ -123,7 +123,7 @@ class Config(Section):
         """
         return _lookup(self.catalog.vectors, "vectors", key)
 
-    def model(self, key: str) -> tuple[Model, Feature, Network, Training]:
+    def model(self, key: str) -> tuple[Model, Feature, Network, Recipe]:
         """The model `key` of the catalog with the parts that its entry names.
 
         Raises:

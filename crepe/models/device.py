@@ -84,7 +84,7 @@ def own_gpu(gpus: Sequence[str]) -> Iterator[int]:
 
 @contextmanager
 def enough_memory(
-    remedy: str = "give the recipe a smaller `minibatch`, take a smaller model, or end what else runs on the device",
+    remedy: str = "give the recipe a smaller `batch_size`, take a smaller model, or end what else runs on the device",
 ) -> Iterator[None]:
     """What is computed in the block, or by the function so decorated, fails for want of memory with a CrepeError.
 

@@ -40,7 +40,7 @@ SEED = "0"
 MODELS = ("bow-tfidf", "conv-small")
 MINIBATCH = 128
 PASSES, LEAST, MOST = 5, 20, 5000
-"""An epoch goes through the train rows five times, as the paper's does with AG's News, in 20 to 5,000 minibatches."""
+"""An epoch goes through the train rows five times, as the paper's does with AG's News, in 20 to 5,000 batches."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -197,14 +197,14 @@ def _study(
     """The text of the study's file."""
     words = ["crepe", "init-dataset", str(file), *(["--test", str(test)] if test else []), "--name", key]
     words += ["--label", columns.label, *(word for name in columns.texts for word in ("--text", name))]
-    minibatches = min(MOST, max(LEAST, -(-PASSES * rows["train"] // MINIBATCH)))
+    batches = min(MOST, max(LEAST, -(-PASSES * rows["train"] // MINIBATCH)))
     entry: dict[str, Any] = {
         "title": key,
         "fields": len(columns.texts),
         "classes": len(classes),
         "train_rows": rows["train"],
         "test_rows": rows["test"],
-        "epoch_minibatches": minibatches,
+        "batches_per_epoch": batches,
         "sources": [{"url": str(archive), "bytes": archive.stat().st_size, "sha256": digest(archive)}],
     }
     names = "".join(f"#   {number}: {name}\n" for number, name in enumerate(classes, 1))

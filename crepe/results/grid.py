@@ -37,9 +37,9 @@ _RECORD = {
     "seed": int,
     "rows": {"train": int, "test": int},
     "classes": list,
-    "training": {"minibatch": int, "epochs": int, "epoch_minibatches": int},
+    "training": {"batch_size": int, "epochs": int, "batches_per_epoch": int},
     "epochs": int,
-    "minibatches": int,
+    "batches": int,
     "complete": bool,
     "code": {"commit": str | None, "dirty": bool | None, "digest": str},
     "data": {"archive": str, "clean": dict, "manifest": str},
@@ -88,7 +88,7 @@ class Run:
     @property
     def samples(self) -> int:
         """Texts drawn for training, repetitions counted."""
-        return int(self.record["minibatches"] * self.record["training"]["minibatch"])
+        return int(self.record["batches"] * self.record["training"]["batch_size"])
 
     @property
     def guess(self) -> float:
@@ -334,7 +334,7 @@ def _paper(dataset: dict[str, str], figure: dict[str, str] | None, reference: Co
     samples = 0
     if model in reference.catalog.models:
         *_, recipe = reference.model(model)
-        samples = recipe.epochs * int(dataset["epoch_minibatches"]) * recipe.minibatch
+        samples = recipe.epochs * int(dataset["epoch_minibatches"]) * recipe.batch_size
     return Paper(dataset["dataset"], error, checked, int(dataset["train_rows"]), samples)
 
 

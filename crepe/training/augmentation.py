@@ -3,7 +3,7 @@
 Of the n replaceable words of a text r are replaced, P[r] proportional to 0.5^r for r from 0 to n, whichever they are;
 each by its synonym of rank s from 0, P[s] proportional to 0.5^s. All words of a text can be drawn, those beyond the
 length that it is cut to as well: it is edited first and cut then. What is drawn is a function of seed and the
-minibatch's number alone, and drawn on the host, so that it is the same in a resumed run and on any device.
+batch's number alone, and drawn on the host, so that it is the same in a resumed run and on any device.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ RANK = 0.5
 """... and q: the synonym of a rank than that of the one before."""
 
 _KEY = 2**63
-"""Added to a minibatch's number, so that its replacements are drawn from other random numbers than its rows."""
+"""Added to a batch's number, so that its replacements are drawn from other random numbers than its rows."""
 
 
 def training(folder: Path, manifest: Manifest, device: torch.device) -> Split:
@@ -46,7 +46,7 @@ class Augmented(Split):
         rows: whole rows.
         spots: their replaceable words, see `crepe.data.shards`.
         synonyms: and what these can be replaced by.
-        length: most integers of a row in a minibatch; None leaves them whole.
+        length: most integers of a row in a batch; None leaves them whole.
         device: where the integers are kept, and put together.
     """
 
@@ -70,7 +70,7 @@ class Augmented(Split):
         return part
 
     def drawn(self, rows: np.ndarray, seed: int, number: int) -> Batch:
-        """The minibatch of `rows`, drawn for training, words replaced; sorted by length.
+        """The batch of `rows`, drawn for training, words replaced; sorted by length.
 
         Rows may end with zeros.
         """

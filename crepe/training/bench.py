@@ -40,12 +40,12 @@ from crepe.training.step import Forward, Step, step_of
 SECONDS = 3.0
 """Shortest time of one measurement."""
 BATCHES = 8
-"""Different minibatches that a measurement goes round in."""
+"""Different batches that a measurement goes round in."""
 
 PHASES = ("train", "evaluate")
 
 Variant = tuple[Forward, Callable[[Batch, float], None]]
-"""How a network tests a minibatch, and how it is trained with one."""
+"""How a network tests a batch, and how it is trained with one."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,13 +100,13 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     initialize(network, settings.deviation, 0)
     network.to(place)
     train, test = training(folder, manifest, place), Split(shards.read(folder, "test", manifest), place)
-    sampler = Sampler(train.labels, len(manifest.classes), recipe.minibatch, 0)
+    sampler = Sampler(train.labels, len(manifest.classes), recipe.batch_size, 0)
     batches = [train.drawn(sampler.rows(number), 0, number) for number in range(BATCHES)]
     # Tests go through the rows by length; so do these, a few from the whole range.
     tests = [batch for _, batch in test.by_length(rows_at_once(place))]
     tests = tests[:: max(1, len(tests) // BATCHES)]
     fast = choose_precision(place) == "bfloat16"
-    half, descent = torch.bfloat16, Descent(network.parameters(), recipe.momentum, recipe.decay)
+    half, descent = torch.bfloat16, Descent(network.parameters(), recipe.momentum, recipe.weight_decay)
     forwards: dict[str, Forward] = {
         "engine_float32": partial(network, dtype=torch.float32),
         "engine_bfloat16": partial(network, dtype=half),
@@ -137,7 +137,7 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     return {
         "model": key,
         "dataset": manifest.dataset,
-        "minibatch": recipe.minibatch,
+        "batch_size": recipe.batch_size,
         "device": place.type,
         "device_name": describe(place),
         "threads": torch.get_num_threads(),
@@ -161,7 +161,7 @@ def operations(network: ConvNet, lengths: np.ndarray) -> float:
     """Floating point operations of a forward pass that a text takes on average, if only its own columns are computed.
 
     Multiplications and additions of convolutions and fully connected layers. Look-ups, such as the first convolution
-    over one-hot columns, are not counted, nor is what is once a minibatch.
+    over one-hot columns, are not counted, nor is what is once a batch.
 
     Args:
         network: the layers.
@@ -194,7 +194,7 @@ def _tested(variant: Variant, batches: list[Batch]) -> float:
 
 
 def _speed(work: Callable[[Batch], Any], batches: list[Batch]) -> float:
-    """Samples per second of whole rounds of the minibatches, which differ in length, after some to warm up."""
+    """Samples per second of whole rounds of the batches, which differ in length, after some to warm up."""
     cuda = batches[0].labels.is_cuda
     # Where steps are recorded, all shapes are to be met.
     for batch in batches if cuda else batches[:1]:
@@ -235,7 +235,7 @@ def _ratio(ours: float | None, theirs: float | None) -> float | None:
 
 
 def _print(figures: dict[str, Any]) -> None:
-    title = "{model} on {dataset}, minibatch {minibatch}, {device_name}, {threads} threads, torch {torch}"
+    title = "{model} on {dataset}, batch size {batch_size}, {device_name}, {threads} threads, torch {torch}"
     table = Table("samples/s", *PHASES, title=title.format(**figures), title_justify="left")
     for name in figures["train"]:
         table.add_row(name, *(_cell(figures[phase][name], ",.0f") for phase in PHASES))

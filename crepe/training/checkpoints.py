@@ -18,7 +18,7 @@ KEPT = 2
 
 
 def save(folder: Path, number: int, identity: str, state: dict[str, Any], held: Mapping[str, Tensor]) -> None:
-    """Write checkpoint `number` (minibatches done) and drop all others but the `KEPT` - 1 before it.
+    """Write checkpoint `number` (batches done) and drop all others but the `KEPT` - 1 before it.
 
     Those of higher numbers are what `load` passed over: without them gone, they would pass for the newest.
     """

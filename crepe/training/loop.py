@@ -1,4 +1,4 @@
-"""The training loop: it knows minibatches, epochs and checkpoints, and nothing of the network."""
+"""The training loop: it knows batches, epochs and checkpoints, and nothing of the network."""
 
 import math
 import signal
@@ -14,7 +14,7 @@ from types import FrameType
 import torch
 from torch import Tensor, nn
 
-from crepe.config.catalog import Training
+from crepe.config.recipe import Recipe
 from crepe.errors import CrepeError
 from crepe.evaluation.metrics import predict
 from crepe.io.progress import meter
@@ -26,18 +26,18 @@ from crepe.training.step import Step, step_of
 
 HISTORY = (
     "epoch",
-    "minibatches",
+    "batches",
     "samples",
-    "rate",
+    "learning_rate",
     "train_loss",
     "train_error_pct",
     "test_loss",
     "test_error_pct",
 )
-"""Columns of a history: a line an epoch, the train figures over the epoch's minibatches (dropout on)."""
+"""Columns of a history: a line an epoch, the train figures over the epoch's batches (dropout on)."""
 
 READING = 50
-"""Minibatches between two looks at the loss on a device that must be waited for."""
+"""Batches between two looks at the loss on a device that must be waited for."""
 
 KEEPING_SECONDS = 600.0
 """Time between two checkpoints at the most, looked at with the loss: no more than that is lost by a power cut."""
@@ -51,28 +51,28 @@ class Run:
     network: nn.Module
     dtype: torch.dtype
     """What is computed in."""
-    recipe: Training
+    recipe: Recipe
     seed: int
     train: Split
     test: Split
     classes: int
     done: int = 0
-    """Minibatches trained."""
+    """Batches trained."""
     history: list[dict[str, float]] = field(default_factory=list)
     """One entry an epoch, keys as in `HISTORY`."""
     seconds: float = 0.0
     """Spent on training so far, over all starts; tests and checkpoints are not counted."""
 
     @property
-    def epoch_minibatches(self) -> int:
-        """Minibatches of an epoch."""
-        assert self.recipe.epoch_minibatches is not None, "resolved from the dataset before"
-        return self.recipe.epoch_minibatches
+    def batches_per_epoch(self) -> int:
+        """Batches of an epoch."""
+        assert self.recipe.batches_per_epoch is not None, "resolved from the dataset before"
+        return self.recipe.batches_per_epoch
 
     @property
     def total(self) -> int:
-        """Minibatches of the whole schedule."""
-        return self.recipe.epochs * self.epoch_minibatches
+        """Batches of the whole schedule."""
+        return self.recipe.epochs * self.batches_per_epoch
 
 
 def fit(
@@ -86,14 +86,14 @@ def fit(
         run: what is trained; changed in place.
         folder: where checkpoints go.
         identity: of the run; checkpoints of others are not used.
-        steps: minibatches to end after; the whole schedule if None.
-        show: called with 0 before the first minibatch and with the number of each epoch that has ended, before its
+        steps: batches to end after; the whole schedule if None.
+        show: called with 0 before the first batch and with the number of each epoch that has ended, before its
             checkpoint: of an epoch whose checkpoint is there, what it shows is there too.
 
     Raises:
         CrepeError: the loss is no longer a finite number, in training or on the test rows.
     """
-    descent = Descent(run.network.parameters(), run.recipe.momentum, run.recipe.decay)
+    descent = Descent(run.network.parameters(), run.recipe.momentum, run.recipe.weight_decay)
     tally = torch.zeros(2, dtype=torch.float64, device=run.train.device)
     """Loss and errors, summed over the rows of this epoch."""
     state = _state(run, descent, tally)
@@ -102,13 +102,13 @@ def fit(
         (run.done, run.history, run.seconds), tensors = found[0].values(), found[1]
         for name, tensor in state.items():
             tensor.copy_(tensors[name])
-        print(f"{run.title}: goes on after {run.done:,} of {run.total:,} minibatches", file=sys.stderr, flush=True)
+        print(f"{run.title}: goes on after {run.done:,} of {run.total:,} batches", file=sys.stderr, flush=True)
     if run.done == 0:
         show(0)
-    step = step_of(Step(partial(run.network, dtype=run.dtype), descent, tally, run.recipe.clip), run.network)
-    sampler = Sampler(run.train.labels, run.classes, run.recipe.minibatch, run.seed)
+    step = step_of(Step(partial(run.network, dtype=run.dtype), descent, tally, run.recipe.max_grad_norm), run.network)
+    sampler = Sampler(run.train.labels, run.classes, run.recipe.batch_size, run.seed)
     end = run.total if steps is None else min(steps, run.total)
-    size, clock, note = run.recipe.minibatch, time.monotonic(), ""
+    size, clock, note = run.recipe.batch_size, time.monotonic(), ""
     begun, spent = run.done, run.seconds
     kept = clock
 
@@ -119,7 +119,7 @@ def fit(
     def beat(testing: bool) -> heartbeat.Heartbeat:
         speed = (run.done - begun) * size / max(run.seconds - spent, 1e-9)
         error = run.history[-1]["test_error_pct"] if run.history else None
-        epoch = (run.done - 1) // run.epoch_minibatches + 1
+        epoch = (run.done - 1) // run.batches_per_epoch + 1
         return heartbeat.Heartbeat(epoch=epoch, epochs=run.recipe.epochs, speed=speed, error=error, testing=testing)
 
     with (
@@ -128,14 +128,14 @@ def fit(
         meter(run.title, end * size, "samples", run.done * size) as bar,
     ):
         while run.done < end:
-            epoch, number = divmod(run.done, run.epoch_minibatches)
-            rate = run.recipe.rate_at(epoch)
-            # Dropout is a function of seed and minibatch too.
+            epoch, number = divmod(run.done, run.batches_per_epoch)
+            rate = run.recipe.learning_rate_at(epoch)
+            # Dropout is a function of seed and batch too.
             torch.manual_seed((run.seed << 32) + run.done)
             batch = run.train.drawn(sampler.rows(run.done), run.seed, run.done)
             step(batch, rate)
             run.done += 1
-            ended = number + 1 == run.epoch_minibatches
+            ended = number + 1 == run.batches_per_epoch
             due = ended or run.done == end
             if due or run.done % READING == 0 or run.train.device.type == "cpu":
                 # The sum, so that no loss since the last look is passed over.
@@ -160,36 +160,36 @@ def fit(
     if interrupted:
         signal.raise_signal(interrupted[0])
         raise KeyboardInterrupt  # A handler that lets the program go on must not take this for the end of the run.
-    if run.done % run.epoch_minibatches:
-        run.history.append(_line(run, run.recipe.rate_at(run.done // run.epoch_minibatches), tally))
+    if run.done % run.batches_per_epoch:
+        run.history.append(_line(run, run.recipe.learning_rate_at(run.done // run.batches_per_epoch), tally))
 
 
 def _check(run: Run, name: str, loss: float) -> None:
     """Raise CrepeError where a loss is infinite or no number."""
     if not math.isfinite(loss):
-        epoch = (run.done - 1) // run.epoch_minibatches + 1
-        remedy = f"try a smaller rate than {run.recipe.rate_at(epoch - 1):g}"
-        if run.recipe.clip is None:
-            remedy += ", or `clip: 1` in the recipe"
+        epoch = (run.done - 1) // run.batches_per_epoch + 1
+        remedy = f"try a smaller learning_rate than {run.recipe.learning_rate_at(epoch - 1):g}"
+        if run.recipe.max_grad_norm is None:
+            remedy += ", or `max_grad_norm: 1` in the recipe"
         raise CrepeError(
-            f"{run.title}: the {name} is {loss} at minibatch {run.done} (epoch {epoch}); {remedy}, another seed, or "
+            f"{run.title}: the {name} is {loss} at batch {run.done} (epoch {epoch}); {remedy}, another seed, or "
             "--precision float32"
         )
 
 
 def _line(run: Run, rate: float, tally: Tensor) -> dict[str, float]:
     """The history's line of the epoch that ends, or is broken off, here."""
-    epoch = (run.done - 1) // run.epoch_minibatches
-    samples = (run.done - epoch * run.epoch_minibatches) * run.recipe.minibatch
+    epoch = (run.done - 1) // run.batches_per_epoch
+    samples = (run.done - epoch * run.batches_per_epoch) * run.recipe.batch_size
     predictions = predict(run.network, run.test, run.dtype)
     loss, errors = tally.tolist()
     test_loss = float(predictions.losses.mean())
     _check(run, "loss on the test rows", test_loss)
     return {
         "epoch": epoch + 1,
-        "minibatches": run.done,
-        "samples": run.done * run.recipe.minibatch,
-        "rate": rate,
+        "batches": run.done,
+        "samples": run.done * run.recipe.batch_size,
+        "learning_rate": rate,
         "train_loss": round(loss / samples, 6),
         "train_error_pct": round(100 * errors / samples, 4),
         "test_loss": round(test_loss, 6),

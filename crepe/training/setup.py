@@ -8,7 +8,8 @@ from torch import nn
 
 from crepe import features
 from crepe.config import Config
-from crepe.config.catalog import WEIGHTS, Training
+from crepe.config.catalog import WEIGHTS
+from crepe.config.recipe import Recipe
 from crepe.data import shards
 from crepe.data.shards import Manifest
 from crepe.errors import CrepeError
@@ -26,8 +27,8 @@ class Start:
     """Its entry's."""
     vectors: str | None
     """Where the vectors come from that it starts from."""
-    recipe: Training
-    """With the minibatches of an epoch filled in."""
+    recipe: Recipe
+    """With the batches of an epoch filled in."""
     manifest: Manifest
     """Of its data."""
 
@@ -88,7 +89,7 @@ def prepare(
         ),
         weights=entry.weights,
         vectors=origin,
-        recipe=replace(recipe, epoch_minibatches=recipe.epoch_minibatches or about.epoch_minibatches),
+        recipe=replace(recipe, batches_per_epoch=recipe.batches_per_epoch or about.batches_per_epoch),
         manifest=manifest,
     )
 

@@ -1,7 +1,7 @@
-"""A step of training: a minibatch through the network and back, the update, and what is counted of it.
+"""A step of training: a batch through the network and back, the update, and what is counted of it.
 
 On a GPU the steps of a small network are bound by the time that it takes to start their kernels, some hundred of them.
-There a step is recorded, as a CUDA graph, and played again with the next minibatches of the same shape: one start, and
+There a step is recorded, as a CUDA graph, and played again with the next batches of the same shape: one start, and
 the host has its time for drawing them. That asks for shapes that follow from few numbers (`crepe.models.plan`) and for
 tensors that stay where they are.
 """
@@ -23,14 +23,14 @@ Forward = Callable[[Batch], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Trains a network with a minibatch, kernel by kernel."""
+    """Trains a network with a batch, kernel by kernel."""
 
     forward: Forward
-    """Gives the scores of a minibatch: float [rows, classes]."""
+    """Gives the scores of a batch: float [rows, classes]."""
     descent: Descent
     tally: Tensor
     """float64 [2], to which the loss and the errors are added, each summed over the rows."""
-    clip: float | None = None
+    max_grad_norm: float | None = None
     """Largest norm of the gradients."""
 
     def __call__(self, batch: Batch, rate: float) -> None:
@@ -38,8 +38,8 @@ class Step:
         scores = self.forward(batch)
         loss = F.cross_entropy(scores.to(torch.promote_types(scores.dtype, torch.float32)), batch.labels)
         loss.backward()  # type: ignore[no-untyped-call]
-        if self.clip is not None:
-            nn.utils.clip_grad_norm_(self.descent.parameters, self.clip)
+        if self.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.descent.parameters, self.max_grad_norm)
         self.descent.update(rate)
         with torch.no_grad():
             errors = (scores.argmax(1) != batch.labels).sum()
@@ -57,7 +57,7 @@ class Replayed:
 
     Args:
         step: what is recorded.
-        size: gives what, beside the number of rows, decides on the shapes of a step with a minibatch: the most integers
+        size: gives what, beside the number of rows, decides on the shapes of a step with a batch: the most integers
             that its rows hold.
     """
 
@@ -74,7 +74,7 @@ class Replayed:
             # The memory that records share goes with the last of them.
             self._rate, self._records, self._pool = rate, {}, torch.cuda.graph_pool_handle()
         size = self._size(batch)
-        # A split stays where it is; the integers of a minibatch of its own are copied, as all else is.
+        # A split stays where it is; the integers of a batch of its own are copied, as all else is.
         split = len(batch.values) > size
         key = (len(batch), size, batch.values.data_ptr() if split else 0)
         if key not in self._records:
@@ -98,7 +98,7 @@ class Replayed:
 
 
 def _copy(held: Batch, batch: Batch, split: bool) -> None:
-    """Put a minibatch where a record reads it."""
+    """Put a batch where a record reads it."""
     if not split:
         held.values[: len(batch.values)].copy_(batch.values)
     torch._foreach_copy_([held.starts, held.sizes, held.labels], [batch.starts, batch.sizes, batch.labels])

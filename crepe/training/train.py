@@ -59,7 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default="auto", help=f"{', '.join(PRECISIONS)}; default: what the device is fast at"
     )
-    parser.add_argument("--steps", type=int, metavar="N", help="end after N minibatches, whatever the schedule says")
+    parser.add_argument("--steps", type=int, metavar="N", help="end after N batches, whatever the schedule says")
 
 
 def main(options: argparse.Namespace) -> None:
@@ -108,7 +108,7 @@ def train(
         output: the run's folder.
         device: see `choose_device`.
         precision: see `choose_precision`.
-        steps: minibatches to end after; the whole schedule if None.
+        steps: batches to end after; the whole schedule if None.
         vectors: see `prepare`.
 
     Raises:
@@ -169,12 +169,12 @@ def train(
             "classes": manifest.classes,
             **settings,
             "epochs": run.history[-1]["epoch"],
-            "minibatches": run.done,
+            "batches": run.done,
             "complete": run.done == run.total,
             "code": code,
             **provenance.machine(place),
             "seconds": round(run.seconds, 1),
-            "samples_per_second": round(run.done * recipe.minibatch / run.seconds, 1),
+            "samples_per_second": round(run.done * recipe.batch_size / run.seconds, 1),
         }
         weights, history = output / saved.FILE, output / "history.csv"
         saved.save(weights, start.model)

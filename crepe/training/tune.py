@@ -1,6 +1,6 @@
 """Compare settings of a training recipe on rows held out from the train set; test rows are never looked at.
 
-    crepe tune ag_news bow --try rate=0.1 --try rate=0.3,decay=0.001
+    crepe tune ag_news bow --try learning_rate=0.1 --try learning_rate=0.3,weight_decay=0.001
 
 Each trial trains the model anew on the other train rows, by its recipe but for the settings tried, and counts errors
 on the held-out ones. All trials, with their provenance, are recorded in `results/STUDY/tuning/DATASET/MODEL.json`;
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crepe.config import LARGEST_SEED, Config, load
-from crepe.config.catalog import Training
+from crepe.config.recipe import Recipe
 from crepe.data import shards
 from crepe.errors import CrepeError
 from crepe.evaluation import metrics as scores
@@ -98,7 +98,7 @@ def tune(
         config: the configuration that has both keys.
         dataset: key of the dataset that the shards hold.
         model: key of the model.
-        trials: settings of each, keys of `crepe.config.catalog.Training`.
+        trials: settings of each, keys of `crepe.config.recipe.Recipe`.
         folder: shards of the model's feature.
         held_out: share of the train rows.
         seed: of the held-out rows and of every trial; not negative.
@@ -120,7 +120,7 @@ def tune(
     start = prepare(config, dataset, model, seed, folder, place)
     recipe, manifest = start.recipe, start.manifest
     precision = choose_precision(place, network=start.model.network)
-    recipes = [Training.parse(recipe.as_dict() | trial, "--try") for trial in trials]
+    recipes = [Recipe.parse(recipe.as_dict() | trial, "--try") for trial in trials]
     whole = training(folder, manifest, place)
     order = np.random.Generator(np.random.Philox(key=[seed, 0])).permutation(len(whole))
     count = round(held_out * len(whole))
@@ -176,7 +176,9 @@ def _settings(text: str) -> dict[str, Any]:
     for part in text.split(","):
         key, separator, value = part.partition("=")
         if not (key.strip() and separator and value.strip()):
-            raise CrepeError(f"--try {text}: write KEY=VALUE, with commas between, as rate=0.1,decay=0.001")
+            raise CrepeError(
+                f"--try {text}: write KEY=VALUE, with commas between, as learning_rate=0.1,weight_decay=0.001"
+            )
         try:
             settings[key.strip()] = yaml.safe_load(value)
         except (yaml.YAMLError, ValueError, RecursionError) as error:

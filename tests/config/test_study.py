@@ -65,7 +65,7 @@ def test_datasets_are_those_of_table_3():
         entry = config.load().dataset(line["dataset"])
         assert entry.title == line["title"]
         assert entry.paper == line["dataset"]
-        found = (entry.classes, entry.train_rows, entry.test_rows, entry.epoch_minibatches, entry.fields)
+        found = (entry.classes, entry.train_rows, entry.test_rows, entry.batches_per_epoch, entry.fields)
         names = ("classes", "train_rows", "test_rows", "epoch_minibatches", "text_fields")
         assert found == tuple(int(line[name]) for name in names)
 
@@ -118,8 +118,8 @@ def test_sources_have_the_published_figures():
 
 def test_paper_schedule():
     *_, recipe = config.load().model("conv-small")
-    assert (recipe.epochs, recipe.minibatch, recipe.momentum, recipe.decay) == (30, 128, 0.9, 1e-5)
-    rates = [recipe.rate_at(epoch) for epoch in range(40)]
+    assert (recipe.epochs, recipe.batch_size, recipe.momentum, recipe.weight_decay) == (30, 128, 0.9, 1e-5)
+    rates = [recipe.learning_rate_at(epoch) for epoch in range(40)]
     assert rates[:7] == [0.01, 0.01, 0.01, 0.005, 0.005, 0.005, 0.0025]
     # Halved ten times and no more.
     assert rates[29] == 0.01 / 2**9
@@ -158,7 +158,7 @@ def test_overlay_chooses_datasets_models_seeds_and_schedule(tmp_path):
     for found in (config.load(str(path)), config.load(json.dumps(overlay))):
         assert (found.name, found.datasets, found.models, found.seeds) == ("short", ("dbpedia",), ("bow",), (3, 1))
         assert found.training["convnet"].epochs == 2
-        assert found.training["convnet"].minibatch == 128
+        assert found.training["convnet"].batch_size == 128
         assert found.training["counts"] == config.load().training["counts"]
 
 
@@ -180,8 +180,8 @@ def test_overlay_adds_a_dataset_whose_title_is_its_key():
 
 def test_a_json_file_may_have_small_numbers(tmp_path):
     path = tmp_path / "small.json"
-    path.write_text(json.dumps({"training": {"convnet": {"decay": 1e-05}}}))
-    assert config.load(str(path)).training["convnet"].decay == 1e-5
+    path.write_text(json.dumps({"training": {"convnet": {"weight_decay": 1e-05}}}))
+    assert config.load(str(path)).training["convnet"].weight_decay == 1e-5
 
 
 def test_a_section_is_read_back():
@@ -271,7 +271,7 @@ def test_a_value_of_the_wrong_type_is_refused_by_the_name_of_its_key():
 
 def test_a_missing_key_is_named():
     whole = merged()
-    for path in (("seeds",), ("catalog", "datasets", "ag_news", "classes"), ("training", "counts", "rate")):
+    for path in (("seeds",), ("catalog", "datasets", "ag_news", "classes"), ("training", "counts", "learning_rate")):
         wrong = copy.deepcopy(whole)
         place = wrong
         for key in path[:-1]:
@@ -293,9 +293,15 @@ def test_a_missing_key_is_named():
         ({"models": ["bow", "bow"]}, "models: one stands twice"),
         ({"datasets": ["ag_mews"]}, "datasets: 'ag_mews' is not in the catalog, which has ag_news, "),
         ({"models": ["bow", "conv"]}, "models: 'conv' is not in the catalog, which has bow, "),
-        ({"training": {"convnet": {"rate": 0}}}, "config.training.convnet: rate must be more than 0"),
-        ({"training": {"convnet": {"decay": "1e-5"}}}, "config.training.convnet.decay: '1e-5' is text to YAML"),
-        ({"training": {"convnet": {"rate": float("nan")}}}, "config.training.convnet.rate: expected a finite number"),
+        ({"training": {"convnet": {"learning_rate": 0}}}, "config.training.convnet: learning_rate must be more than 0"),
+        (
+            {"training": {"convnet": {"weight_decay": "1e-5"}}},
+            "config.training.convnet.weight_decay: '1e-5' is text to YAML",
+        ),
+        (
+            {"training": {"convnet": {"learning_rate": float("nan")}}},
+            "config.training.convnet.learning_rate: expected a finite number",
+        ),
         ({"training": {"convnet": {"momentum": 1}}}, "momentum must be 0 or more and below 1"),
         ({"catalog": {"datasets": {"../a": {}}}}, "config.catalog.datasets.../a.fields: is missing"),
         ({"catalog": {"datasets": {"ag_news": {"fields": 4}}}}, "fields must be 1, 2 or 3"),

@@ -75,7 +75,7 @@ def source(url: str, content: bytes = CONTENT, **changes: object) -> Source:
 
 def dataset(*sources: Source) -> Dataset:
     return Dataset(
-        title="X", fields=1, classes=2, train_rows=1, test_rows=1, epoch_minibatches=1, sources=tuple(sources)
+        title="X", fields=1, classes=2, train_rows=1, test_rows=1, batches_per_epoch=1, sources=tuple(sources)
     )
 
 

@@ -18,7 +18,7 @@ STUDIES = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAG
 def test_a_row_of_ones_own_gets_its_place_in_the_table(tmp_path, study):
     folder = tiny.project(tmp_path)
     (folder / "crepe/models/average.py").write_text(NETWORK)
-    short = {"epochs": 2, "epoch_minibatches": 20, "minibatch": 16, "rate": 0.1}
+    short = {"epochs": 2, "batches_per_epoch": 20, "batch_size": 16, "learning_rate": 0.1}
     study |= {"datasets": ["toys"], "training": {"convnet": short}}
     study["catalog"]["networks"].get("convnet-shallow", {}).update(features=8, hidden=[16])
     tiny.write(folder / "mine.yaml", study)

@@ -112,7 +112,7 @@ def test_every_file_of_the_project_is_among_them(whole):
 def test_a_model_of_another_training_is_not_tested(project):
     """Whole files that do not belong together."""
     record = Path(RUN, "run.json")
-    config = made.CONFIG.replace('"rate": 0.05', '"rate": 0.5')
+    config = made.CONFIG.replace('"learning_rate": 0.05', '"learning_rate": 0.5')
     old = record.read_bytes()
     assert made.main(["train", *made.STEPS["train"], "--config", config]) == 0
     record.write_bytes(old)
@@ -123,7 +123,7 @@ def test_a_model_of_another_training_is_not_tested(project):
 
 def test_figures_of_another_training_are_not_shown(project):
     metrics = Path(RUN, "metrics.json")
-    config = made.CONFIG.replace('"rate": 0.05', '"rate": 0.5')
+    config = made.CONFIG.replace('"learning_rate": 0.05', '"learning_rate": 0.5')
     old = metrics.read_bytes()
     assert made.main(["train", *made.STEPS["train"], "--config", config]) == 0
     metrics.write_bytes(old)

@@ -125,12 +125,12 @@ def test_the_study_says_how_it_was_made(capsys):
     assert Path("config/a.yaml").read_text() == text
 
 
-@pytest.mark.parametrize(("count", "minibatches"), [(6000, 5 * 5400 / 128), (40, 20)])
-def test_an_epoch_is_five_times_the_train_rows(capsys, count, minibatches):
+@pytest.mark.parametrize(("count", "batches"), [(6000, 5 * 5400 / 128), (40, 20)])
+def test_an_epoch_is_five_times_the_train_rows(capsys, count, batches):
     write("a.csv", rows(count))
     run(capsys, "a.csv")
     entry = yaml.safe_load(Path("config/a.yaml").read_text())["catalog"]["datasets"]["a"]
-    assert entry["epoch_minibatches"] == pytest.approx(minibatches, rel=0.02)
+    assert entry["batches_per_epoch"] == pytest.approx(batches, rel=0.02)
 
 
 def test_train_and_test_files(capsys):

@@ -73,14 +73,14 @@ def test_the_whole_run_has_no_mark():
         ("ag_news-part", {}, ["subset"]),
         ("ag_news", {"rows": {"train": 119999, "test": 100}}, ["subset"]),
         ("ag_news-part", {"rows": {"train": 120000, "test": 100}}, ["subset"]),
-        ("ag_news", {"minibatches": 30 * 5000 - 1}, ["short"]),
+        ("ag_news", {"batches": 30 * 5000 - 1}, ["short"]),
         ("ag_news", {"complete": False}, ["short"]),
         ("ag_news", {"errors": 43}, ["guessing"]),
         ("ag_news", {"vectors": LEARNT}, ["learnt"]),
         ("ag_news", {"vectors": "vectors.bin, sha256 0123"}, []),
         ("ag_news", {"errors": 42}, []),
-        ("ag_news-part", {"errors": 50, "minibatches": 1}, ["subset", "short", "guessing"]),
-        ("pets", {"minibatches": 1}, []),
+        ("ag_news-part", {"errors": 50, "batches": 1}, ["subset", "short", "guessing"]),
+        ("pets", {"batches": 1}, []),
         ("pets", {"complete": False}, ["short"]),
     ],
 )
@@ -120,7 +120,7 @@ def test_a_model_of_the_studys_own():
     models = {"mine": {"feature": "chars", "network": "convnet-small", "training": "convnet"}}
     changes = json.loads(overlay())["catalog"] | {"models": models}
     config = small("ag_news", models=["mine"], catalog=changes)
-    write_run(config, "ag_news", "mine", minibatches=1)
+    write_run(config, "ag_news", "mine", batches=1)
     found = cell(config, "ag_news", "mine")
     assert found.paper.error is None
     assert found.marks == []

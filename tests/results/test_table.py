@@ -72,7 +72,7 @@ def test_the_papers_figures_are_carried_along():
 def test_runs_stand_beside_the_papers():
     config = small("ag_news", "pets", "ag_news-part")
     write_run(config, "ag_news", "bow", errors=12)
-    write_run(config, "ag_news-part", "bow", errors=9, minibatches=1000)
+    write_run(config, "ag_news-part", "bow", errors=9, batches=1000)
     write_run(config, "pets", "conv-small", errors=45)
     write(config)
     (whole,), (part,), (own,) = line("ag_news", "bow"), line("ag_news-part", "bow"), line("pets", "conv-small")

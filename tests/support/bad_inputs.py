@@ -109,10 +109,12 @@ CASES: dict[str, list[Case]] = {
         Case(
             "A number that YAML takes for text",
             "table",
-            put("bad.yaml", "training: {convnet: {decay: 1e-5}}"),
+            put("bad.yaml", "training: {convnet: {weight_decay: 1e-5}}"),
             "bad.yaml",
         ),
-        Case("A number without end", "table", put("bad.yaml", "training: {convnet: {rate: .inf}}"), "bad.yaml"),
+        Case(
+            "A number without end", "table", put("bad.yaml", "training: {convnet: {learning_rate: .inf}}"), "bad.yaml"
+        ),
         Case("No epochs", "table", config={"training": {"brief": {"epochs": 0}}}),
         Case("A momentum that grows", "table", config={"training": {"brief": {"momentum": 1.0}}}),
         Case("A dataset that is not in the catalog", "table", config={"datasets": ["agnews"]}),
@@ -156,11 +158,11 @@ CASES: dict[str, list[Case]] = {
         Case("An unknown model", "train toys conv-tiny"),
         Case("A device that no machine has", f"train toys {MODEL} --device abacus"),
         Case("An unknown precision", f"train toys {MODEL} --device cpu --precision float8"),
-        Case("A trial that is no setting", f"{TUNE} --try rate"),
+        Case("A trial that is no setting", f"{TUNE} --try learning_rate"),
         Case("A trial of an unknown setting", f"{TUNE} --try speed=3"),
-        Case("A trial that is no YAML", f"{TUNE} --try rate=[1"),
-        Case("All rows held out", f"{TUNE} --try rate=0.1 --held-out 1.5"),
-        Case("A seed of trials below 0", f"{TUNE} --try rate=0.1 --seed -1"),
+        Case("A trial that is no YAML", f"{TUNE} --try learning_rate=[1"),
+        Case("All rows held out", f"{TUNE} --try learning_rate=0.1 --held-out 1.5"),
+        Case("A seed of trials below 0", f"{TUNE} --try learning_rate=0.1 --seed -1"),
     ],
     "Downloads": [
         Case("A key that nothing has", "download toyz"),
@@ -317,7 +319,7 @@ CASES: dict[str, list[Case]] = {
             TRAIN,
             change(f"{SHARDS}/manifest.json", rows={"train": 2**60, "test": 60}),
         ),
-        Case("A step size that leads astray", TRAIN, config={"training": {"brief": {"rate": 1e30}}}),
+        Case("A step size that leads astray", TRAIN, config={"training": {"brief": {"learning_rate": 1e30}}}),
         Case(
             "A ConvNet for texts that are not cut",
             TRAIN,

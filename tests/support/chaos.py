@@ -119,7 +119,7 @@ class Chaos:
         source = {"url": url, "bytes": archive.stat().st_size, "sha256": tiny.sha256(archive)}
         rows = {f"{split}_rows": count for split, count in ROWS.items()}
         tiny.update(folder / "config/datasets.yaml", {"catalog": {"datasets": {"toys": {**rows, "sources": [source]}}}})
-        recipe = {"epochs": 5, "epoch_minibatches": 25}
+        recipe = {"epochs": 5, "batches_per_epoch": 25}
         tiny.update(folder / "config/config.yaml", {"training": dict.fromkeys(("convnet", "counts", "lstm"), recipe)})
         catalog = {
             "features": {"word-columns": {"length": 254}},

@@ -49,8 +49,8 @@ CONFIG = json.dumps(
         "seeds": [0],
         "training": {
             "brief": {
-                **{"epochs": 2, "minibatch": 16, "epoch_minibatches": 10, "rate": 0.05, "halve_every": 3},
-                **{"halvings": 10, "momentum": 0.9, "decay": 1e-5},
+                **{"epochs": 2, "batch_size": 16, "batches_per_epoch": 10, "learning_rate": 0.05, "halve_every": 3},
+                **{"max_halvings": 10, "momentum": 0.9, "weight_decay": 1e-5},
             }
         },
         "catalog": {

@@ -8,7 +8,7 @@ from crepe.config import load
 from crepe.io.files import digest, read_json, write_json, write_text
 from tests.support.paths import ROOT
 
-HISTORY = "epoch,minibatches,samples,rate,train_loss,train_error_pct,test_loss,test_error_pct\n"
+HISTORY = "epoch,batches,samples,learning_rate,train_loss,train_error_pct,test_loss,test_error_pct\n"
 
 
 def project(folder):
@@ -39,7 +39,7 @@ def write_run(config, dataset, model, seed=0, errors=10, history=HISTORY + LINES
     assert 0 <= errors <= 50
     about = config.dataset(dataset)
     *_, recipe = config.model(model)
-    epoch_minibatches = recipe.epoch_minibatches or about.epoch_minibatches
+    batches_per_epoch = recipe.batches_per_epoch or about.batches_per_epoch
     folder = Path("results") / config.name / "runs" / dataset / model / str(seed)
     record = {
         "dataset": dataset,
@@ -49,9 +49,9 @@ def write_run(config, dataset, model, seed=0, errors=10, history=HISTORY + LINES
         "paper": about.paper,
         "rows": {"train": about.train_rows, "test": 100},
         "classes": ["cats", "dogs & <b>wolves</b>", "birds"],
-        "training": recipe.as_dict() | {"epoch_minibatches": epoch_minibatches},
+        "training": recipe.as_dict() | {"batches_per_epoch": batches_per_epoch},
         "epochs": recipe.epochs,
-        "minibatches": recipe.epochs * epoch_minibatches,
+        "batches": recipe.epochs * batches_per_epoch,
         "complete": True,
         "code": {"commit": "0123456789abcdef", "dirty": False, "digest": "d" * 64},
         "data": {"archive": "a" * 64, "clean": {}, "manifest": "b" * 64},

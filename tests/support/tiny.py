@@ -71,8 +71,15 @@ def copy(folder: Path) -> None:
 
 def study(datasets: tuple[str, ...], models: tuple[str, ...]) -> dict:
     """A study whose models are trained for a moment."""
-    recipe = {"epochs": 2, "minibatch": 32, "epoch_minibatches": 10, "rate": 0.01, "halve_every": 3, "halvings": 10}
-    recipe |= {"momentum": 0.9, "decay": 1e-5}
+    recipe = {
+        "epochs": 2,
+        "batch_size": 32,
+        "batches_per_epoch": 10,
+        "learning_rate": 0.01,
+        "halve_every": 3,
+        "max_halvings": 10,
+    }
+    recipe |= {"momentum": 0.9, "weight_decay": 1e-5}
     return {
         "name": "tiny",
         "datasets": list(datasets),

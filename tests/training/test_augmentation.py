@@ -411,7 +411,7 @@ def make(study: tuple[Config, Path]) -> Run:
         title="t",
         network=net,
         dtype=torch.float32,
-        recipe=replace(recipe, epoch_minibatches=20),
+        recipe=replace(recipe, batches_per_epoch=20),
         seed=0,
         train=training(folder, manifest, CPU),
         test=Split(shards.read(folder, "test"), CPU),

@@ -26,8 +26,15 @@ from tests.support.paths import GOLDEN as GOLDENS
 GOLDEN = GOLDENS / "training.json"
 STEPS = 20
 RECIPE = {
-    **{"epochs": STEPS, "minibatch": 16, "epoch_minibatches": 1, "rate": 0.05, "halve_every": 8, "halvings": 2},
-    **{"momentum": 0.9, "decay": 1e-3},
+    **{
+        "epochs": STEPS,
+        "batch_size": 16,
+        "batches_per_epoch": 1,
+        "learning_rate": 0.05,
+        "halve_every": 8,
+        "max_halvings": 2,
+    },
+    **{"momentum": 0.9, "weight_decay": 1e-3},
 }
 CONVNET = {"kind": "convnet", "convolutions": [[7, 3], [3, 1], [3, 3]], "features": 24, "hidden": [32, 32]}
 CONVNET |= {"dropout": 0.3, "deviation": 0.1}
@@ -37,7 +44,7 @@ CONFIG = {
     "datasets": ["toys"],
     "models": ["chars"],
     "seeds": [0],
-    "training": {"brief": RECIPE, "clipped": RECIPE | {"clip": 0.5}},
+    "training": {"brief": RECIPE, "clipped": RECIPE | {"max_grad_norm": 0.5}},
     "catalog": {
         "datasets": {"toys": tiny.dataset()},
         "thesauri": {"synonyms": {"sources": [{"url": "archives/synonyms.dat"}]}},

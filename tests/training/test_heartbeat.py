@@ -93,7 +93,7 @@ def test_a_training_shows_how_far_it_is_and_takes_the_file_away(tiny, tmp_path, 
 
 
 def test_a_training_that_fails_says_why(tiny, tmp_path):
-    recipe = replace(tiny.config.training["convnet"], rate=1e30)
+    recipe = replace(tiny.config.training["convnet"], learning_rate=1e30)
     config = replace(tiny.config, training=dict.fromkeys(tiny.config.training, recipe))
     with pytest.raises(CrepeError):
         train(config, "tiny", "conv-small", 0, tiny.folder / "chars", tmp_path)

@@ -30,7 +30,7 @@ def make(tiny: Tiny, model: str = "conv-small", seed: int = 0) -> Run:
     net = build(network, Inputs(symbols=manifest.symbols, length=feature.length, classes=2))
     initialize(net, network.deviation, seed)
     splits = {split: Split(read(folder, split), CPU) for split in ("train", "test")}
-    recipe = replace(recipe, epoch_minibatches=20)
+    recipe = replace(recipe, batches_per_epoch=20)
     return Run(title="t", network=net, dtype=torch.float32, recipe=recipe, seed=seed, classes=2, **splits)
 
 
@@ -42,8 +42,8 @@ def test_history_has_a_line_an_epoch_and_the_network_learns(tiny: Tiny, tmp_path
     run = make(tiny)
     fit(run, tmp_path, "x")
     assert [line["epoch"] for line in run.history] == [1, 2, 3]
-    assert [line["minibatches"] for line in run.history] == [20, 40, 60]
-    assert [line["rate"] for line in run.history] == [0.1, 0.1, 0.05]
+    assert [line["batches"] for line in run.history] == [20, 40, 60]
+    assert [line["learning_rate"] for line in run.history] == [0.1, 0.1, 0.05]
     assert run.history[-1]["test_loss"] < run.history[0]["test_loss"]
     assert run.history[-1]["test_error_pct"] < 30
     assert run.seconds > 0
@@ -80,7 +80,7 @@ def test_steps_end_a_run_within_an_epoch(tiny: Tiny, tmp_path: Path) -> None:
     run = make(tiny)
     fit(run, tmp_path, "x", steps=31)
     assert run.done == 31
-    assert [(line["epoch"], line["minibatches"]) for line in run.history] == [(1, 20), (2, 31)]
+    assert [(line["epoch"], line["batches"]) for line in run.history] == [(1, 20), (2, 31)]
 
 
 def test_seed_decides(tiny: Tiny, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny: Tiny, tmp_path: Path) -> N
     run = make(tiny)
     with torch.no_grad():
         next(run.network.parameters()).fill_(float("nan"))
-    with pytest.raises(CrepeError, match=r"the loss is nan at minibatch 1 .* smaller rate"):
+    with pytest.raises(CrepeError, match=r"the loss is nan at batch 1 .* smaller learning_rate"):
         fit(run, tmp_path, "x")
     assert not list(tmp_path.iterdir())
 
@@ -111,8 +111,8 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny: Tiny, tmp_path: Path) -> N
 def test_a_test_loss_that_is_no_number_stops_the_run(tiny: Tiny, tmp_path: Path) -> None:
     """The last step of an epoch may spoil the network after its own loss was fine."""
     run = make(tiny)
-    run.recipe = replace(run.recipe, epoch_minibatches=1, rate=1e38)
-    with pytest.raises(CrepeError, match=r"the loss on the test rows is nan at minibatch 1 \(epoch 1\); try a smaller"):
+    run.recipe = replace(run.recipe, batches_per_epoch=1, learning_rate=1e38)
+    with pytest.raises(CrepeError, match=r"the loss on the test rows is nan at batch 1 \(epoch 1\); try a smaller"):
         fit(run, tmp_path, "x")
     assert not list(tmp_path.glob("checkpoint*"))
 
@@ -157,7 +157,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
 def test_signalled_and_started_again(tiny: Tiny, tmp_path: Path, number: signal.Signals) -> None:
     """The command itself, stopped by a signal in the middle of an epoch: the model is the same bytes in the end."""
     config = overlay(tiny)
-    config["training"]["convnet"] |= {"epochs": 2, "epoch_minibatches": 120}
+    config["training"]["convnet"] |= {"epochs": 2, "batches_per_epoch": 120}
     command = [sys.executable, "-m", "crepe", "train", "tiny", "conv-small", "--device", "cpu"]
     command += ["--config", json.dumps(config), "--shards", str(tiny.folder / "chars"), "--output"]
     subprocess.run([*command, str(tmp_path / "whole")], check=True)

@@ -16,7 +16,7 @@ from crepe.training.step import Replayed, Step, step_of
 from tests.conftest import Tiny
 
 
-def make(tiny: Tiny, device: str, clip: float | None = None) -> tuple[ConvNet, Split, Sampler, Step]:
+def make(tiny: Tiny, device: str, max_grad_norm: float | None = None) -> tuple[ConvNet, Split, Sampler, Step]:
     entry, feature, settings, recipe = tiny.config.model("conv-small")
     folder = tiny.folder / entry.feature
     network = build(settings, Inputs(symbols=Manifest.read(folder).symbols, length=feature.length, classes=2))
@@ -25,12 +25,12 @@ def make(tiny: Tiny, device: str, clip: float | None = None) -> tuple[ConvNet, S
     network.to(device)
     train = Split(read(folder, "train"), torch.device(device))
     tally = torch.zeros(2, dtype=torch.float64, device=device)
-    descent = Descent(network.parameters(), recipe.momentum, recipe.decay)
+    descent = Descent(network.parameters(), recipe.momentum, recipe.weight_decay)
     return (
         network,
         train,
         Sampler(train.labels, 2, 16, 0),
-        Step(partial(network, dtype=torch.float32), descent, tally, clip),
+        Step(partial(network, dtype=torch.float32), descent, tally, max_grad_norm),
     )
 
 
@@ -51,7 +51,7 @@ def test_a_step_counts_losses_and_errors_and_updates_along_the_gradient(tiny: Ti
 
 
 def test_gradients_are_clipped(tiny: Tiny) -> None:
-    network, train, sampler, step = make(tiny, "cpu", clip=1e-8)
+    network, train, sampler, step = make(tiny, "cpu", max_grad_norm=1e-8)
     before = [parameter.detach().clone() for parameter in network.parameters()]
     step(train.drawn(sampler.rows(0), 0, 0), 1.0)
     decay = 1 - step.descent._decay

@@ -48,8 +48,8 @@ def test_provenance(run: Path, tiny: Tiny) -> None:
     assert facts["dataset"] == "tiny"
     assert facts["rows"] == {"train": 120, "test": 50}
     assert facts["data"]["manifest"] == digest(folder / "manifest.json")
-    assert facts["training"]["epoch_minibatches"] == 20
-    assert (facts["epochs"], facts["minibatches"], facts["complete"]) == (3, 60, True)
+    assert facts["training"]["batches_per_epoch"] == 20
+    assert (facts["epochs"], facts["batches"], facts["complete"]) == (3, 60, True)
     assert facts["versions"]["torch"] == torch.__version__
     assert len(facts["code"]["digest"]) == 64
     assert facts["samples_per_second"] > 0
@@ -142,25 +142,26 @@ def test_refusals(tiny: Tiny, tmp_path: Path) -> None:
 def test_a_short_run_says_so(tiny: Tiny, tmp_path: Path) -> None:
     train(tiny.config, "tiny", "conv-small", 0, tiny.folder / "chars", tmp_path, "cpu", steps=5)
     facts = json.loads((tmp_path / "run.json").read_text())
-    assert (facts["epochs"], facts["minibatches"], facts["complete"]) == (1, 5, False)
+    assert (facts["epochs"], facts["batches"], facts["complete"]) == (1, 5, False)
 
 
 @pytest.mark.parametrize(
-    ("clip", "advice"), [(None, ", or `clip: 1` in the recipe, another seed"), (1e9, ", another seed")]
+    ("max_grad_norm", "advice"),
+    [(None, ", or `max_grad_norm: 1` in the recipe, another seed"), (1e9, ", another seed")],
 )
-def test_a_rate_that_is_too_high_ends_the_command(tiny: Tiny, tmp_path: Path, capsys, clip, advice) -> None:
+def test_a_rate_that_is_too_high_ends_the_command(tiny: Tiny, tmp_path: Path, capsys, max_grad_norm, advice) -> None:
     """In a folder with a finished run: neither that nor the new one looks finished then."""
     folder = tmp_path / "run"
     train(tiny.config, "tiny", "conv-small", 0, tiny.folder / "chars", folder, "cpu", steps=5)
     evaluate(folder, tiny.folder / "chars", "cpu")
     config = overlay(tiny)
-    config["training"]["convnet"] |= {"rate": 1e6, "clip": clip}
+    config["training"]["convnet"] |= {"learning_rate": 1e6, "max_grad_norm": max_grad_norm}
     options = ["--device", "cpu", "--config", json.dumps(config), "--shards", str(tiny.folder / "chars")]
     assert main(["train", "tiny", "conv-small", *options, "--output", str(folder)]) == 1
     said = capsys.readouterr().err
     assert re.search(
-        r"^crepe train: conv-small on tiny: the loss is (nan|inf) at minibatch \d+ \(epoch 1\); "
-        rf"try a smaller rate than 1e\+06{advice}, or --precision float32$",
+        r"^crepe train: conv-small on tiny: the loss is (nan|inf) at batch \d+ \(epoch 1\); "
+        rf"try a smaller learning_rate than 1e\+06{advice}, or --precision float32$",
         said,
         flags=re.M,
     )
@@ -180,11 +181,11 @@ def test_bfloat16_trains(tiny: Tiny, tmp_path: Path) -> None:
 
 
 def test_a_schedule_that_is_not_the_datasets(tiny: Tiny, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(tiny.config.training["convnet"], epochs=1, epoch_minibatches=3)
+    recipe = dataclasses.replace(tiny.config.training["convnet"], epochs=1, batches_per_epoch=3)
     config = dataclasses.replace(tiny.config, training={**tiny.config.training, "convnet": recipe})
     train(config, "tiny", "conv-small", 0, tiny.folder / "chars", tmp_path, "cpu")
     facts = json.loads((tmp_path / "run.json").read_text())
-    assert (facts["minibatches"], facts["complete"]) == (3, True)
+    assert (facts["batches"], facts["complete"]) == (3, True)
 
 
 def test_out_of_memory_is_a_fault_of_the_settings(
@@ -203,7 +204,7 @@ def test_out_of_memory_is_a_fault_of_the_settings(
     with monkeypatch.context() as patch:
         patch.setattr(torch.nn.functional, "cross_entropy", fill)
         assert main(words) == 1
-    assert "crepe train: out of memory: give the recipe a smaller `minibatch`, " in capsys.readouterr().err
+    assert "crepe train: out of memory: give the recipe a smaller `batch_size`, " in capsys.readouterr().err
     # Only what it goes on from is left, the end of the first epoch, and how far it had come.
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-0000000020.safetensors", "progress.json"}
     assert main(words) == 0
@@ -212,8 +213,8 @@ def test_out_of_memory_is_a_fault_of_the_settings(
 
 
 def test_a_minibatch_that_no_memory_can_hold(tiny: Tiny, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(tiny.config.training["counts"], minibatch=2**47)
+    recipe = dataclasses.replace(tiny.config.training["counts"], batch_size=2**47)
     config = dataclasses.replace(tiny.config, training={**tiny.config.training, "counts": recipe})
-    with pytest.raises(CrepeError, match="out of memory: give the recipe a smaller `minibatch`"):
+    with pytest.raises(CrepeError, match="out of memory: give the recipe a smaller `batch_size`"):
         train(config, "tiny", "bow", 0, tiny.folder / "words", tmp_path, "cpu")
     assert list(tmp_path.iterdir()) == []

@@ -23,7 +23,7 @@ def without_test(tiny: Tiny, tmp_path: Path) -> Path:
 
 
 def test_trials_differ_in_what_is_tried_alone(tiny: Tiny, without_test: Path) -> None:
-    trials = [{"rate": 1e-9}, {"rate": 0.1}, {"rate": 0.1}]
+    trials = [{"learning_rate": 1e-9}, {"learning_rate": 0.1}, {"learning_rate": 0.1}]
     record = tune(tiny.config, "tiny", "bow", trials, without_test, 0.25, device="cpu")
     assert record["rows"] == {"train": 90, "held_out": 30}
     assert [trial["settings"] for trial in record["trials"]] == trials
@@ -37,22 +37,35 @@ def test_trials_differ_in_what_is_tried_alone(tiny: Tiny, without_test: Path) ->
 def test_command_records_and_prints(
     tiny: Tiny, without_test: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["tune", "tiny", "bow", "--try", "rate=0.1,decay=0", "--try", "rate=0.2", "--shards", str(without_test)]
+    words = [
+        "tune",
+        "tiny",
+        "bow",
+        "--try",
+        "learning_rate=0.1,weight_decay=0",
+        "--try",
+        "learning_rate=0.2",
+        "--shards",
+        str(without_test),
+    ]
     output = tmp_path / "record.json"
     assert main([*words, "--config", json.dumps(overlay(tiny)), "--output", str(output), "--device", "cpu"]) == 0
     record = json.loads(output.read_text())
-    assert [trial["settings"] for trial in record["trials"]] == [{"rate": 0.1, "decay": 0}, {"rate": 0.2}]
-    assert "rate=0.1, decay=0" in capsys.readouterr().out
+    assert [trial["settings"] for trial in record["trials"]] == [
+        {"learning_rate": 0.1, "weight_decay": 0},
+        {"learning_rate": 0.2},
+    ]
+    assert "learning_rate=0.1, weight_decay=0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("trial", "message"),
     [
-        ("rate", "write KEY=VALUE"),
-        ("rate=", "write KEY=VALUE"),
+        ("learning_rate", "write KEY=VALUE"),
+        ("learning_rate=", "write KEY=VALUE"),
         ("speed=3", "--try.speed: unknown key"),
-        ("rate=fast", "--try.rate: expected float"),
-        ("rate=-1", "rate must be more than 0"),
+        ("learning_rate=fast", "--try.learning_rate: expected float"),
+        ("learning_rate=-1", "learning_rate must be more than 0"),
     ],
 )
 def test_wrong_settings(tiny: Tiny, trial: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,7 @@ def named(environment, *words, state="RUNNING"):
 def disturbed(cluster, tmp_path_factory):
     """A study of which one training was killed on its node and one cancelled; with what Snakemake and Slurm said."""
     folder = tiny.project(tmp_path_factory.mktemp("slurm") / "study")
-    tiny.update(folder / "config/config.yaml", {"training": {"convnet": {"epochs": 12, "epoch_minibatches": 4}}})
+    tiny.update(folder / "config/config.yaml", {"training": {"convnet": {"epochs": 12, "batches_per_epoch": 4}}})
     shards = [f"data/shards/{feature}/toys/manifest.json" for feature in ("words", "chars", "full-chars")]
     tiny.run(folder, "snakemake", "--cores", "2", *shards[:2])
     weights = [f"{RUN.format(model)}/model.safetensors" for model in ("bow", "conv-small")]
@@ -116,9 +116,7 @@ def test_the_next_call_completes_the_table(disturbed, cluster):
     tiny.run(folder, *COMMAND.split(), "all")
     # The training that was killed did not begin anew.
     log = (folder / "logs/tiny/train/toys/conv-small/0.log").read_text()
-    assert re.search(
-        r"^conv-small on toys: goes on after (4|8|12|16|20|24|28|32|36|40|44) of 48 minibatches$", log, re.M
-    )
+    assert re.search(r"^conv-small on toys: goes on after (4|8|12|16|20|24|28|32|36|40|44) of 48 batches$", log, re.M)
     with (folder / "results/tiny/table.csv").open(newline="") as stream:
         assert {line["model"] for line in csv.DictReader(stream) if line["error_pct"]} == {"bow", "conv-small"}
     rules = sorted(job["Comment"].split("_")[1] for number, job in jobs(cluster).items() if number not in before)

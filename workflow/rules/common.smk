@@ -214,14 +214,14 @@ def vectors_config(wildcards):
 
 
 def train_config(wildcards):
-    part = dataset_part(wildcards.dataset, "title", "paper", "epoch_minibatches")
+    part = dataset_part(wildcards.dataset, "title", "paper", "batches_per_epoch")
     return as_json(crepe.config.merge(part, model_part(wildcards.model)))
 
 
 def study_config():
     part = {key: config[key] for key in ("name", "datasets", "models", "seeds")}
     for key in study.datasets:
-        part = crepe.config.merge(part, dataset_part(key, "title", "paper", "epoch_minibatches", "english"))
+        part = crepe.config.merge(part, dataset_part(key, "title", "paper", "batches_per_epoch", "english"))
     for key in study.models:
         part = crepe.config.merge(part, model_part(key))
     return as_json(part)
@@ -317,9 +317,9 @@ def model_mb(wildcards):
 
 def train_minutes(wildcards):
     model, _, _, recipe = study.model(wildcards.model)
-    minibatches = recipe.epoch_minibatches or study.dataset(wildcards.dataset).epoch_minibatches
+    batches = recipe.batches_per_epoch or study.dataset(wildcards.dataset).batches_per_epoch
     tests = study.dataset(wildcards.dataset).test_rows
-    return 30 + recipe.epochs * (minibatches * recipe.minibatch + tests) // (60 * model.speed)
+    return 30 + recipe.epochs * (batches * recipe.batch_size + tests) // (60 * model.speed)
 
 
 def evaluate_minutes(wildcards):

@@ -143,7 +143,7 @@ def _run(config: Config, run: Run, levels: dict[str, float], reader: Texts | Non
         ],
         "wrong": reader.surest_errors(run) if reader else "Texts are left out of this copy.",
         "layer": layer(config, run, texts=reader is not None),
-        "commands": [train if record["complete"] else f"{train} --steps {record['minibatches']}", evaluate],
+        "commands": [train if record["complete"] else f"{train} --steps {record['batches']}", evaluate],
     }
 
 

@@ -94,8 +94,12 @@ def statistics(found: list[Grid], config: Config) -> list[Statistics]:
     Raises:
         CrepeError: the table or the summary of clean data cannot be read.
     """
-    numbers = ("classes", "train_rows", "test_rows", "epoch_minibatches")
-    table = {line["dataset"]: {name: int(line[name]) for name in numbers} for line in read_csv(PAPER / "table3.csv")}
+    columns = {"classes": "classes", "train_rows": "train_rows", "test_rows": "test_rows"}
+    columns["batches_per_epoch"] = "epoch_minibatches"
+    table = {
+        line["dataset"]: {name: int(line[column]) for name, column in columns.items()}
+        for line in read_csv(PAPER / "table3.csv")
+    }
     lines = []
     for grid in found:
         for dataset, title in grid.datasets.items():
@@ -107,7 +111,7 @@ def statistics(found: list[Grid], config: Config) -> list[Statistics]:
                 "classes": {len(fact["classes"]) for fact in facts},
                 "train_rows": {fact["rows"]["train"] for fact in facts},
                 "test_rows": {fact["rows"]["test"] for fact in facts},
-                "epoch_minibatches": {record["training"]["epoch_minibatches"] for record in records},
+                "batches_per_epoch": {record["training"]["batches_per_epoch"] for record in records},
             }
             known = {name: sorted(values) for name, values in ours.items() if values}
             lines.append(Statistics(title, table.get(compared or "", {}), known))

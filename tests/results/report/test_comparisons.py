@@ -51,16 +51,16 @@ def test_beside_ones_own_data_stands_the_largest_class_alone():
 def test_table_3_is_what_the_runs_or_the_clean_data_say():
     config = small("ag_news", "pets")
     write_run(config, "ag_news", "bow")
-    write_run(config, "ag_news", "conv-small", training={"minibatch": 128, "epochs": 5, "epoch_minibatches": 7})
+    write_run(config, "ag_news", "conv-small", training={"batch_size": 128, "epochs": 5, "batches_per_epoch": 7})
     write_json("data/clean/pets/clean.json", {"classes": ["a", "b"], "rows": {"train": 11, "test": 12}})
     lines = {line.title: line for line in statistics(grids(config), config)}
     news, pets = lines["AG's News"], lines["Pets"]
-    assert news.paper == {"classes": 4, "train_rows": 120000, "test_rows": 7600, "epoch_minibatches": 5000}
+    assert news.paper == {"classes": 4, "train_rows": 120000, "test_rows": 7600, "batches_per_epoch": 5000}
     assert news.ours == {
         "classes": [3],
         "train_rows": [120000],
         "test_rows": [100],
-        "epoch_minibatches": [7, 5000],
+        "batches_per_epoch": [7, 5000],
     }
     assert pets.paper == {}
     assert pets.ours == {"classes": [2], "train_rows": [11], "test_rows": [12]}

@@ -47,7 +47,7 @@ def full_study():
     write_run(config, "ag_news", "conv-small", errors=8)
     write_run(config, "ag_news", "conv-small", seed=1, errors=9)
     write_run(config, "ag_news-part", "bow", errors=30)
-    write_run(config, "pets", "bow", errors=5, complete=False, minibatches=77)
+    write_run(config, "pets", "bow", errors=5, complete=False, batches=77)
     return config
 
 
