@@ -6,8 +6,8 @@ The folder has the parameters (`model.safetensors`), the same as ONNX (`model.on
 there is one, the record and the scores of the run, and a model card, `README.md`. `crepe.load` takes it wherever it has
 been copied to.
 
-ONNX has nothing ragged: there a text is padded, and costs what the padding costs. A bag weighted by tf-idf compares
-each of a text's symbols with every other, which takes memory by the square of their number.
+ONNX has nothing ragged: the exported network is `Network.padded`, in which a text costs what its padding costs. For
+tf-idf it compares each symbol of a text with every other: memory grows with the square of their number.
 """
 
 import argparse
@@ -22,13 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from torch import Tensor
 
 from crepe import features
 from crepe.errors import CrepeError
 from crepe.io.files import digest, write_json, write_text
 from crepe.models import saved
-from crepe.models.padded import Padded
+from crepe.models.base import Network
 from crepe.models.saved import FILE, Saved
 from crepe.results.grid import Run, read_metrics, read_record
 from crepe.text import alphabet
@@ -88,23 +90,21 @@ def export(model: Path, folder: Path) -> None:
 def write_onnx(model: Saved, path: Path) -> None:
     """Write a network as ONNX, from padded codes to probabilities, any number of rows at a time.
 
-    Input `codes`, int64 [rows, columns]: the integers of texts, 0 behind their ends. A ConvNet takes as many columns as
-    its feature's length, other networks any number. Output `probabilities`, float32 [rows, classes].
+    Input `codes`, int64 [rows, columns]: the integers of texts, 0 behind their ends, in any number of columns.
+    Output `probabilities`, float32 [rows, classes].
 
     Raises:
-        CrepeError: a network of this kind cannot be written as ONNX.
+        CrepeError: networks of this kind have no padded form.
     """
-    try:
-        network = Padded(model.network).eval()
-    except ValueError as error:
-        raise CrepeError(f"{model.settings.kind}: cannot be exported as ONNX: {error}") from error
-    columns, rows = _columns(model), torch.export.Dim("rows")
-    # The LSTM is traced column by column: few are enough where any number will do.
-    shape = {0: rows} if columns else {0: rows, 1: torch.export.Dim("columns")}
+    network = _Probabilities(model.network).eval()
+    # The LSTM is traced column by column: a few columns are enough.
+    codes = torch.ones(2, 3, dtype=torch.int64)
+    network(codes)  # Fails with an error of ours, if at all; the exporter would wrap it.
+    shape = {0: torch.export.Dim("rows"), 1: torch.export.Dim("columns")}
     with _quiet():
         program = torch.onnx.export(
             network,
-            (torch.ones(2, columns or 3, dtype=torch.int64),),
+            (codes,),
             dynamo=True,
             opset_version=OPSET,
             input_names=["codes"],
@@ -118,6 +118,17 @@ def write_onnx(model: Saved, path: Path) -> None:
         node.metadata_props.clear()  # Where in which file of this machine it comes from.
     program.model.metadata_props["classes"] = json.dumps(model.classes, ensure_ascii=False)
     program.save(path, external_data=False)
+
+
+class _Probabilities(torch.nn.Module):
+    """A network from padded codes, int64 [rows, columns], to probabilities, float32 [rows, classes]."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return F.softmax(self.network.padded(codes), dim=1)
 
 
 def _lstm(x: Any, start: Any, weights: Any, *settings: Any) -> Any:
@@ -154,11 +165,6 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _columns(model: Saved) -> int | None:
-    """Columns that a text is padded to; None for any number."""
-    return model.feature.length if model.settings.kind == "convnet" else None
-
-
 def _run(folder: Path, model: Saved) -> Run:
     """What is known of the run: its record and its scores, either of them empty if it is not there."""
     record: dict[str, Any] = read_record(folder) if (folder / "run.json").exists() else {}
@@ -176,7 +182,7 @@ def _config(model: Saved) -> dict[str, Any]:
         "alphabet": None if name is None else alphabet.characters(name),
         "symbols": model.symbols,
         "network": model.settings.as_dict(),
-        "onnx": {"opset": OPSET, "codes": ["rows", _columns(model) or "columns"], "probabilities": ["rows", "classes"]},
+        "onnx": {"opset": OPSET, "codes": ["rows", "columns"], "probabilities": ["rows", "classes"]},
     }
 
 
@@ -192,7 +198,6 @@ def _card(model: Saved, run: Run, sha256: str) -> str:
         record=run.record,
         metrics=run.metrics,
         guess=run.guess if run.metrics else None,
-        columns=_columns(model) or "columns",
         parameters=f"{sum(parameter.numel() for parameter in model.network.parameters()):,}",
         reading=(kind.__doc__ or "").partition("\n\n")[0].replace("\n", " "),
         sha256=sha256,

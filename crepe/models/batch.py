@@ -60,6 +60,13 @@ class Batch:
         begins = self.sizes.cumsum(0) - self.sizes
         return self._take(torch.arange(total, device=device) + (self.starts - begins)[rows]), rows
 
+    def padded(self, columns: int | None = None) -> Tensor:
+        """The rows as a matrix with 0 behind their ends, int64 [rows, columns]; the longest row decides if None."""
+        if columns is None:
+            columns = int(self.lengths.max(initial=0))
+        device = self.values.device
+        return self.take(torch.arange(len(self), device=device)[:, None], torch.arange(columns, device=device))
+
     def _take(self, places: Tensor) -> Tensor:
         # A split without a single integer has nothing to take from, and every place is padding.
         return self.values[places].long() if len(self.values) else torch.zeros_like(places)

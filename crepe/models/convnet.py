@@ -36,15 +36,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crepe.config.catalog import Network
+from crepe.config.catalog import Network as NetworkSettings
 from crepe.errors import CrepeError
-from crepe.models import Inputs, embed
+from crepe.models.base import Inputs, Network, embed
 from crepe.models.batch import Batch
 from crepe.models.packed import activate, convolve, convolve_moved, lookup, move, ragged_linear, rectify
 from crepe.models.plan import Geometry, Plan
 
 
-def build(network: Network, inputs: Inputs) -> "ConvNet":
+def build(network: NetworkSettings, inputs: Inputs) -> "ConvNet":
     """A ConvNet for texts of a length.
 
     Raises:
@@ -55,7 +55,7 @@ def build(network: Network, inputs: Inputs) -> "ConvNet":
     return ConvNet(network, inputs.symbols, inputs.length, inputs.classes)
 
 
-class ConvNet(nn.Module):
+class ConvNet(Network):
     """A ConvNet over characters or words.
 
     Args:
@@ -69,7 +69,7 @@ class ConvNet(nn.Module):
         CrepeError: the layers leave nothing of `length` columns.
     """
 
-    def __init__(self, network: Network, symbols: int, length: int, classes: int) -> None:
+    def __init__(self, network: NetworkSettings, symbols: int, length: int, classes: int) -> None:
         super().__init__()
         self.length = length
         self.dropout = network.dropout
@@ -103,22 +103,52 @@ class ConvNet(nn.Module):
             x = F.linear(drop(rectify(x), self.dropout if self.training else 0.0), weight, bias)
         return x
 
-    @property
-    def kernels(self) -> Tensor | None:
-        """What the first layer makes of symbols, float [features, symbols, kernel]; None if it reads vectors.
+    def padded(self, codes: Tensor, dtype: torch.dtype = torch.float32, channels_last: bool = False) -> Tensor:
+        """Compute the logits plainly, each text as a matrix of `length` columns: dtype [rows, classes].
 
-        Places are in reading direction: the last column that a kernel sees comes first.
+        Args:
+            codes: int64 [rows, columns], 0 behind the end of a text; columns behind `length` are not read.
+            dtype: the dtype of the computation.
+            channels_last: whether to convolve images of one row in that memory format, fast in bfloat16, instead of
+                by Conv1d.
+        """
+        codes = F.pad(codes, (0, self.length))[:, : self.length]
+        kernels = working(self.convolutions, dtype)
+        if self.embedding is None:
+            x = F.one_hot(codes, kernels[0][0].shape[1] + 1)[:, :, 1:].to(dtype).transpose(1, 2)
+        else:
+            x = embed(codes, self.embedding, dtype).transpose(1, 2)
+        if channels_last:
+            x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        for (weight, bias), pool in zip(kernels, self.geometry.pools, strict=True):
+            if channels_last:
+                x = F.max_pool2d(rectify(F.conv2d(x, weight, bias)), (1, pool))
+            else:
+                x = F.max_pool1d(rectify(F.conv1d(x, weight.squeeze(2), bias)), pool)
+        (weight, bias), *others = working(self.connected, dtype)
+        x = F.linear(x.flatten(2).transpose(1, 2).flatten(1), weight, bias)
+        for weight, bias in others:
+            x = F.linear(drop(rectify(x), self.dropout if self.training else 0.0), weight, bias)
+        return x
+
+    @property
+    def first_layer(self) -> Tensor | None:
+        """Weights of the first convolution, float [features, symbols, kernel]; None if it reads vectors.
+
+        The network reads texts backwards: positions are flipped into reading direction here.
         """
         if self.embedding is not None:
             return None
         first: Tensor = next(self.convolutions.parameters()).detach()
         return first.squeeze(2).flip(2)
 
-    def size(self, batch: Batch) -> int:
-        """What the shapes of all that is computed follow from, with the number of rows, where they are fixed.
+    @property
+    def word_vectors(self) -> nn.Parameter | None:
+        """The look-up table, float [symbols + 1, size]; None over one-hot columns."""
+        return self.embedding
 
-        That is the most symbols that the rows hold.
-        """
+    def static_size(self, batch: Batch) -> int:
+        """Return the number of columns that the batch is rounded up to on a GPU; all shapes follow from it."""
         return self.geometry.size(batch.lengths, batch.labels.device)
 
     def _convolve(self, batch: Batch, dtype: torch.dtype) -> list[Tensor]:

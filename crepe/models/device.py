@@ -10,14 +10,17 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from shutil import which
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from platformdirs import user_state_path
-from torch import nn
 
 from crepe.errors import CrepeError
 from crepe.io.locks import first_free
+
+if TYPE_CHECKING:
+    from crepe.models.base import Network
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
@@ -104,14 +107,14 @@ def enough_memory(
         raise CrepeError(f"out of memory: {remedy} ({text.splitlines()[0] if text else 'MemoryError'})") from error
 
 
-def choose_precision(device: torch.device, name: str = "auto", network: nn.Module | None = None) -> str:
-    """`auto` is bfloat16 where the device multiplies it natively and the network multiplies matrices, else float32.
+def choose_precision(device: torch.device, name: str = "auto", network: "Network | None" = None) -> str:
+    """Resolve `auto`: bfloat16 where the device multiplies it natively and it is of use to the network, else float32.
 
     Raises:
         CrepeError: no such precision.
     """
     if name == "auto":
-        if not getattr(network, "MULTIPLIES", True):
+        if network is not None and not network.prefers_bfloat16:
             return "float32"
         if device.type == "cuda":
             return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"

@@ -4,21 +4,23 @@ The score of a text is a sum of rows of one table, looked up by the text's symbo
 for tf-idf each term weighs its inverse document frequency, and the text's vector is scaled to length 1.
 """
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crepe.config.catalog import Network
-from crepe.models import Inputs
+from crepe.config.catalog import Network as NetworkSettings
+from crepe.models.base import Inputs, Network
 from crepe.models.batch import Batch
 
 
-def build(network: Network, inputs: Inputs) -> "Linear":
+def build(network: NetworkSettings, inputs: Inputs) -> "Linear":
     """Weighted by inverse document frequencies where there are any."""
     return Linear(inputs.symbols, inputs.classes, inputs.idf)
 
 
-class Linear(nn.Module):
+class Linear(Network):
     """A linear classifier on bags of symbols.
 
     Args:
@@ -27,8 +29,8 @@ class Linear(nn.Module):
         idf: float [symbols], the inverse document frequency of each symbol; None for plain counts.
     """
 
-    MULTIPLIES = False
-    """Rows of a table are added up, in which bfloat16 saves no time and loses what many small steps have learnt."""
+    prefers_bfloat16: ClassVar[bool] = False
+    """Rows of a table are added up: bfloat16 saves no time there, and loses what many small steps have learnt."""
 
     idf: Tensor | None
 
@@ -57,3 +59,15 @@ class Linear(nn.Module):
             values = (idf * squares.clamp(min=1e-12).rsqrt()[rows]).to(dtype)
         sums = F.embedding_bag(codes, self.table.to(dtype), begins, mode="sum", per_sample_weights=values)
         return sums + self.bias.to(dtype)
+
+    def padded(self, codes: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Compute the logits of padded texts; for tf-idf, memory grows with the square of the columns."""
+        known = (codes > 0).float()
+        weights = known
+        if self.idf is not None:
+            # How often the symbol of each place occurs in its text: every place is compared with every other.
+            counts = (codes[:, :, None] == codes[:, None, :]).float().sum(2)
+            idf = self.idf[codes] * known
+            squares = (counts * idf**2).sum(1, keepdim=True)
+            weights = idf * squares.clamp(min=1e-12).rsqrt()
+        return (self.table.to(dtype)[codes] * weights.to(dtype)[:, :, None]).sum(1) + self.bias.to(dtype)

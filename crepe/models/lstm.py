@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from crepe.config.catalog import Network
+from crepe.config.catalog import Network as NetworkSettings
 from crepe.errors import CrepeError
-from crepe.models import Inputs, embed
+from crepe.models.base import Inputs, Network, embed
 from crepe.models.batch import Batch
 from crepe.models.device import send
 
 
-def build(network: Network, inputs: Inputs) -> "LSTM":
+def build(network: NetworkSettings, inputs: Inputs) -> "LSTM":
     """An LSTM over texts of a length.
 
     Raises:
@@ -30,7 +30,7 @@ def build(network: Network, inputs: Inputs) -> "LSTM":
     return LSTM(network, inputs.symbols, inputs.length, inputs.classes)
 
 
-class LSTM(nn.Module):
+class LSTM(Network):
     """An LSTM over words, the mean of its outputs and a linear classifier.
 
     Args:
@@ -40,7 +40,7 @@ class LSTM(nn.Module):
         classes: outputs.
     """
 
-    def __init__(self, network: Network, symbols: int, length: int, classes: int) -> None:
+    def __init__(self, network: NetworkSettings, symbols: int, length: int, classes: int) -> None:
         super().__init__()
         self.length = length
         self.embedding = nn.Parameter(torch.empty(symbols + 1, network.embedding))
@@ -67,3 +67,26 @@ class LSTM(nn.Module):
         # Back to the order of the batch, the shortest first.
         mean = padded.sum(0).flip(0) / counts[:, None].to(dtype)
         return F.linear(mean, *(parameter.to(dtype) for parameter in self.connected.parameters()))
+
+    def padded(self, codes: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Compute the logits of padded texts of at most `length` columns.
+
+        A text ends with its last word of the vocabulary, as the shards and `crepe predict` cut it; one without any is
+        read as one word outside the vocabulary.
+        """
+        codes = F.pad(codes, (0, 1))  # Even codes without columns have a first word then.
+        places = torch.arange(1, codes.shape[1] + 1, device=codes.device)
+        lengths = (places * (codes > 0)).amax(1, keepdim=True).clamp(min=1)
+        x = embed(codes, self.embedding, dtype).transpose(0, 1)
+        # `len` would make the number of rows a constant of the export.
+        start = torch.zeros(1, codes.shape[0], self.lstm.hidden_size, dtype=dtype, device=codes.device)
+        weights = [weight.to(dtype) for weight in self.lstm.parameters()]
+        outputs, _, _ = torch.lstm(x, (start, start), weights, True, 1, 0.0, self.training, False, False)
+        inside = (places <= lengths).to(dtype)
+        mean = (outputs.transpose(0, 1) * inside[:, :, None]).sum(1) / lengths.to(dtype)
+        return F.linear(mean, *(parameter.to(dtype) for parameter in self.connected.parameters()))
+
+    @property
+    def word_vectors(self) -> nn.Parameter:
+        """The look-up table, float [symbols + 1, size]."""
+        return self.embedding

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
-from crepe.config.catalog import Feature, Network
+from crepe.config.catalog import Feature
+from crepe.config.catalog import Network as NetworkSettings
 from crepe.errors import CrepeError
 from crepe.io import tensors
-from crepe.models import Inputs, build
+from crepe.models import build
+from crepe.models.base import Inputs, Network
 
 FILE = "model.safetensors"
 _VOCABULARY = "vocabulary"
@@ -21,9 +22,9 @@ _AGAIN = "run `crepe train` again, or `dvc pull` for what DVC keeps"
 class Saved:
     """A network and what it speaks of."""
 
-    network: nn.Module
+    network: Network
     feature: Feature
-    settings: Network
+    settings: NetworkSettings
     symbols: int
     """Largest index in a text."""
     classes: list[str]
@@ -66,7 +67,7 @@ def load(path: Path | str, device: torch.device) -> Saved:
     try:
         content = held.pop(_VOCABULARY, None)
         vocabulary = None if content is None else content.numpy().tobytes().decode().split("\n")
-        settings = Network.parse(about["network"], "network")
+        settings = NetworkSettings.parse(about["network"], "network")
         feature = Feature.parse(about["feature"], "feature")
         idf = held["idf"][1:] if "idf" in held else None
         inputs = Inputs(symbols=about["symbols"], length=feature.length, classes=len(about["classes"]), idf=idf)

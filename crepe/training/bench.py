@@ -22,16 +22,17 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from crepe.config import load
 from crepe.data import shards
 from crepe.errors import CrepeError
 from crepe.evaluation.metrics import rows_at_once
-from crepe.models import Inputs, build, initialize
+from crepe.models import build
+from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Batch, Split
 from crepe.models.convnet import ConvNet, working
 from crepe.models.device import choose_device, choose_precision, describe, enough_memory, keep_memory, own_device
-from crepe.models.padded import dense
 from crepe.training.augmentation import training
 from crepe.training.optimizer import Descent
 from crepe.training.sampler import Sampler
@@ -110,8 +111,8 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     forwards: dict[str, Forward] = {
         "engine_float32": partial(network, dtype=torch.float32),
         "engine_bfloat16": partial(network, dtype=half),
-        "dense_float32": partial(dense, network, dtype=torch.float32),
-        "dense_bfloat16": partial(dense, network, dtype=half, channels_last=True),
+        "dense_float32": partial(padded, network, dtype=torch.float32),
+        "dense_bfloat16": partial(padded, network, dtype=half, channels_last=True),
     }
     variants: dict[str, Variant | None] = dict.fromkeys(forwards)
     for name, forward in forwards.items():
@@ -155,6 +156,11 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
             name: _ratio(medians["train"][f"engine_{name}"], peak and peak / work) for name, peak in peaks.items()
         },
     }
+
+
+def padded(network: ConvNet, batch: Batch, dtype: torch.dtype, channels_last: bool = False) -> Tensor:
+    """Logits of a batch by `ConvNet.padded`: dtype [rows, classes]."""
+    return network.padded(batch.padded(network.length), dtype, channels_last)
 
 
 def operations(network: ConvNet, lengths: np.ndarray) -> float:

@@ -12,12 +12,13 @@ from pathlib import Path
 from types import FrameType
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from crepe.config.recipe import Recipe
 from crepe.errors import CrepeError
 from crepe.evaluation.metrics import predict
 from crepe.io.progress import meter
+from crepe.models.base import Network
 from crepe.models.batch import Split
 from crepe.training import checkpoints, heartbeat
 from crepe.training.optimizer import Descent
@@ -48,7 +49,7 @@ class Run:
     """A network in training, and how far it has come."""
 
     title: str
-    network: nn.Module
+    network: Network
     dtype: torch.dtype
     """What is computed in."""
     recipe: Recipe

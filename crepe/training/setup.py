@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from crepe import features
 from crepe.config import Config
@@ -14,7 +13,8 @@ from crepe.data import shards
 from crepe.data.shards import Manifest
 from crepe.errors import CrepeError
 from crepe.io import tensors
-from crepe.models import Inputs, build, initialize
+from crepe.models import build
+from crepe.models.base import Inputs, Network, initialize
 from crepe.models.saved import Saved
 
 
@@ -94,9 +94,9 @@ def prepare(
     )
 
 
-def _start_from(path: Path, network: nn.Module, manifest: Manifest) -> str:
+def _start_from(path: Path, network: Network, manifest: Manifest) -> str:
     """Put the vectors in `path` into the network's look-up table; returns where they come from."""
-    table = getattr(network, "embedding", None)
+    table = network.word_vectors
     if table is None:
         raise CrepeError("configuration: weights are vectors, and the network has no embedding that starts from them")
     again = "run `crepe vectors` again"

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crepe.models.base import Network
 from crepe.models.batch import Batch
 from crepe.training.optimizer import Descent
 
@@ -46,10 +47,9 @@ class Step:
             self.tally.add_(torch.stack([loss.detach().double() * len(batch), errors.double()]))
 
 
-def step_of(step: Step, network: nn.Module) -> Callable[[Batch, float], None]:
+def step_of(step: Step, network: Network) -> Callable[[Batch, float], None]:
     """The fastest way to train a network by `step`: recorded, where the device and the network's shapes allow it."""
-    size = getattr(network, "size", None)
-    return step if size is None or not step.tally.is_cuda else Replayed(step, size)
+    return Replayed(step, network.static_size) if step.tally.is_cuda else step
 
 
 class Replayed:
@@ -57,11 +57,10 @@ class Replayed:
 
     Args:
         step: what is recorded.
-        size: gives what, beside the number of rows, decides on the shapes of a step with a batch: the most integers
-            that its rows hold.
+        size: see `Network.static_size`; a batch for which it returns None is trained without recording.
     """
 
-    def __init__(self, step: Step, size: Callable[[Batch], int]) -> None:
+    def __init__(self, step: Step, size: Callable[[Batch], int | None]) -> None:
         self._step, self._size = step, size
         self._state = [*step.descent.parameters, *step.descent.steps, step.tally]
         self._pool: Any = None
@@ -70,10 +69,13 @@ class Replayed:
 
     def __call__(self, batch: Batch, rate: float) -> None:
         """Train with `batch`."""
+        size = self._size(batch)
+        if size is None:
+            self._step(batch, rate)
+            return
         if rate != self._rate:
             # The memory that records share goes with the last of them.
             self._rate, self._records, self._pool = rate, {}, torch.cuda.graph_pool_handle()
-        size = self._size(batch)
         # A split stays where it is; the integers of a batch of its own are copied, as all else is.
         split = len(batch.values) > size
         key = (len(batch), size, batch.values.data_ptr() if split else 0)

@@ -150,7 +150,7 @@ def train(
     identity = json.dumps([dataset, model, seed, place.type, __version__, settings], sort_keys=True)
 
     def show(epoch: int) -> None:
-        layer = getattr(run.network, "kernels", None) if start.model.feature.kind == "characters" else None
+        layer = run.network.first_layer if start.model.feature.kind == "characters" else None
         if layer is not None:
             kernels.save(output, epoch, layer.cpu().numpy())
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from crepe.config.catalog import Network
 from crepe.errors import CrepeError
-from crepe.models import Inputs, build, initialize, packed, plan
+from crepe.models import build, packed, plan
+from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.models.convnet import ConvNet, drop
-from crepe.models.padded import dense
 from crepe.ragged import Ragged
+from tests.support.networks import padded
 
 SHAPES = pytest.mark.parametrize("fixed", [False, True], ids=["shapes by the texts", "fixed shapes"])
 
@@ -65,7 +66,7 @@ def outcome(forward, network: ConvNet, batch, dtype: torch.dtype) -> list[torch.
 
 def compare(network: ConvNet, batch) -> None:
     """Both ways agree in double precision to 1e-10 of the largest value of each tensor."""
-    ours, plain = (outcome(forward, network, batch, torch.float64) for forward in (ConvNet.forward, dense))
+    ours, plain = (outcome(forward, network, batch, torch.float64) for forward in (ConvNet.forward, padded))
     for a, b in zip(ours, plain, strict=True):
         assert (a - b).abs().max() <= 1e-10 * b.abs().max()
 
@@ -109,9 +110,9 @@ def test_single_precision_is_as_near_the_truth_as_the_plain_network(fixed: bool)
         generator = np.random.default_rng(seed)
         batch = batch_of(list(generator.integers(0, 1100, generator.integers(1, 40))), seed)
         network = make(deviation=0.1)
-        truth = outcome(dense, make(deviation=0.1).double(), batch, torch.float64)
+        truth = outcome(padded, make(deviation=0.1).double(), batch, torch.float64)
         with as_on(fixed):
-            ours, plain = (outcome(forward, network, batch, torch.float32) for forward in (ConvNet.forward, dense))
+            ours, plain = (outcome(forward, network, batch, torch.float32) for forward in (ConvNet.forward, padded))
         errors = [
             [((found - exact).abs().max() / exact.abs().max()).item() for exact, found in zip(truth, way, strict=True)]
             for way in (ours, plain)
@@ -147,7 +148,7 @@ def test_bfloat16_is_near_and_its_gradients_are_float32(fixed: bool) -> None:
 
 def test_a_short_training_follows_the_same_curve() -> None:
     curves = []
-    for forward in (ConvNet.forward, dense):
+    for forward in (ConvNet.forward, padded):
         network = make(deviation=0.1)
         curve = []
         for step in range(50):

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from crepe.config.catalog import Network
 from crepe.models.batch import Batch, Split
 from crepe.models.convnet import ConvNet
-from crepe.models.padded import dense
 from crepe.ragged import Ragged
 from crepe.training.optimizer import Descent
+from tests.support.networks import padded
 from tests.support.paths import GOLDEN as GOLDENS
 
 GOLDEN = np.load(GOLDENS / "tiny_model_f64.npz")
@@ -56,7 +56,7 @@ def order() -> np.ndarray:
     return np.argsort([len(np.trim_zeros(row, "b")) for row in GOLDEN["x_indices"]], kind="stable")
 
 
-@pytest.mark.parametrize("forward", [ConvNet.forward, dense], ids=["ragged", "dense"])
+@pytest.mark.parametrize("forward", [ConvNet.forward, padded], ids=["ragged", "padded"])
 def test_log_probabilities_and_gradients(network: ConvNet, batch: Batch, forward) -> None:
     scores = forward(network, batch, torch.float64)
     log_probabilities = F.log_softmax(scores, dim=1).detach().numpy()

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crepe.config.catalog import Network
-from crepe.models import Inputs, build, initialize
+from crepe.models import build
+from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.ragged import Ragged
 

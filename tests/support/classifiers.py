@@ -7,7 +7,8 @@ import torch
 
 from crepe.config.catalog import Feature, Network
 from crepe.inference.classifier import Classifier
-from crepe.models import Inputs, build, initialize, saved
+from crepe.models import build, saved
+from crepe.models.base import Inputs, initialize
 
 CLASSES = ["cats", "dogs & <b>wolves</b>", "birds"]
 WORDS = ["purr", "meow", "bark", "howl", "sing", "fly", "new", "york"]

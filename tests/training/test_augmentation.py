@@ -22,7 +22,8 @@ from crepe.errors import CrepeError
 from crepe.evaluation.evaluate import evaluate
 from crepe.evaluation.metrics import predict
 from crepe.io.files import digest
-from crepe.models import Inputs, build, initialize
+from crepe.models import build
+from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.text import alphabet, thesaurus, tokens
 from crepe.training import augmentation as augment

@@ -14,7 +14,8 @@ import torch
 
 from crepe.data.shards import Manifest, read
 from crepe.errors import CrepeError
-from crepe.models import Inputs, build, initialize
+from crepe.models import build
+from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.training import checkpoints, heartbeat
 from crepe.training.loop import Run, fit, interruptible

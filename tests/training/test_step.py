@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from crepe.data.shards import Manifest, read
-from crepe.models import Inputs, build, initialize
+from crepe.models import build
+from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.models.convnet import ConvNet
 from crepe.training.optimizer import Descent

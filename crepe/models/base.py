@@ -1,0 +1,111 @@
+"""The contract of a network: what every kind must do, and what it may do besides."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from crepe.errors import CrepeError
+from crepe.models.batch import Batch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inputs:
+    """Sizes of a network's input and output."""
+
+    symbols: int
+    """Largest index in a text."""
+    length: int | None
+    """Most integers of a text; None if the feature does not limit it."""
+    classes: int
+    idf: Tensor | None = None
+    """Inverse document frequencies, float [symbols], for models weighted by them."""
+
+
+class Network(nn.Module):
+    """A network: ragged texts to logits.
+
+    A kind must define `forward`. It may define the other methods; the defaults say that it does not have the thing.
+    """
+
+    prefers_bfloat16: ClassVar[bool] = True
+    """Whether `--precision auto` takes bfloat16 on a device that multiplies it natively."""
+
+    def forward(self, batch: Batch, dtype: torch.dtype) -> Tensor:
+        """Compute the logits of a batch.
+
+        Args:
+            batch: the texts, sorted by length.
+            dtype: the dtype of the computation; parameters and their gradients keep their own.
+
+        Returns:
+            dtype [rows, classes].
+        """
+        raise NotImplementedError
+
+    def padded(self, codes: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Compute the same logits from padded texts, with operations that ONNX has.
+
+        `crepe export` writes this form, and tests compare `forward` with it.
+
+        Args:
+            codes: int64 [rows, columns], 0 behind the end of a text. The number of columns may be any, 0 included.
+            dtype: the dtype of the computation.
+
+        Returns:
+            dtype [rows, classes].
+
+        Raises:
+            CrepeError: this kind of network has no padded form.
+        """
+        raise CrepeError(
+            type(self).__name__, "has no padded form, which ONNX needs", f"define `padded` in {type(self).__module__}"
+        )
+
+    def static_size(self, batch: Batch) -> int | None:
+        """Return the one number that, with the number of rows, decides all shapes of a step on a GPU.
+
+        It is at least the number of integers in the batch. Steps of equal size can then be recorded as a CUDA graph and
+        replayed. None: shapes depend on the texts.
+        """
+        return None
+
+    @property
+    def first_layer(self) -> Tensor | None:
+        """Kernels of a first layer over one-hot symbols, float [kernels, symbols, positions]; None without one.
+
+        Positions are in reading direction.
+        """
+        return None
+
+    @property
+    def word_vectors(self) -> nn.Parameter | None:
+        """Look-up table that pretrained word vectors can initialise, float [symbols + 1, size]; None without one."""
+        return None
+
+
+def initialize(network: nn.Module, deviation: float, seed: int) -> None:
+    """Draw every parameter, biases too, from N(0, deviation^2), as the original does (its model.lua, `initialize`).
+
+    The draws are made on the CPU, so that they are the same on every device.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * deviation)
+
+
+def embed(codes: Tensor, table: Tensor, dtype: torch.dtype) -> Tensor:
+    """Look up the vectors of symbols; the vector of code 0 is zero.
+
+    Args:
+        codes: int64 [...].
+        table: float [symbols + 1, size].
+        dtype: of the result.
+
+    Returns:
+        dtype [..., size].
+    """
+    return F.embedding(codes, table).to(dtype) * (codes > 0).unsqueeze(-1)
