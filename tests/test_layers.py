@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Tiny, overlay
+from tests.support.shards import Tiny, overlay
 
 PROGRAM = """
 import json, sys

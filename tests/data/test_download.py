@@ -31,7 +31,7 @@ from crepe.data.download import download
 from crepe.errors import CrepeError
 from tests.support import misbehaving as server
 from tests.support.paths import ROOT
-from tests.text.test_word2vec import binary
+from tests.support.texts import binary
 
 RANDOM = random.Random(1)
 # Random bytes, since what compresses well comes in one piece

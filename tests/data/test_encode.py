@@ -14,30 +14,11 @@ from crepe.data import clean, encode, shards
 from crepe.errors import CrepeError
 from crepe.io.files import digest, write_json
 from crepe.text import alphabet, tokens
-from tests.support.paths import GOLDEN
-from tests.support.texts import archive, csv, dataset, encodings
+from tests.support.paths import GOLDEN, contents
+from tests.support.texts import cleaned, encoded, encodings
 
 CHARS = Feature(kind="characters", alphabet="crepe", length=1014)
 WORDS = Feature(kind="words", vocabulary=5)
-
-
-def cleaned(folder, rows, test=None):
-    """Clean files of rows of label and fields; their folder."""
-    test = rows if test is None else test
-    path = archive(folder / "made-up.tgz", csv(rows), csv(test))
-    classes = max(2, *(label for label, *_ in rows))
-    clean.clean("toys", dataset(len(rows), len(test), len(rows[0]) - 1, classes), path, folder / "clean")
-    return folder / "clean"
-
-
-def encoded(folder, rows, feature=CHARS, test=None):
-    """The rows' train shards, read back."""
-    encode.encode("toys", "feature", feature, cleaned(folder, rows, test), folder / "shards")
-    return shards.read(folder / "shards", "train")
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def check_golden(folder, path):
@@ -49,12 +30,12 @@ def check_golden(folder, path):
         part = [row for row in part if row not in latin]
         # Rows that make sure that every class is there; they come last.
         fill = [(label, *["x"] * count) for label in range(1, 5)]
-        found = encoded(folder / str(count), [(label, *fields) for label, fields, _ in part] + fill)
+        found = encoded(folder / str(count), [(label, *fields) for label, fields, _ in part] + fill, CHARS)
         assert found.labels[:-4].tolist() == [label - 1 for label, _, _ in part]
         assert [row.tolist() for row in found][:-4] == [indices for _, _, indices in part]
         for label, fields, _ in latin:
             with pytest.raises(CrepeError, match=r"train.csv: line 1: is not UTF-8"):
-                encoded(folder / "latin", [(label, *fields)])
+                encoded(folder / "latin", [(label, *fields)], CHARS)
 
 
 def _is_utf8(field):
@@ -118,7 +99,7 @@ def test_what_the_manifest_says(tmp_path):
     assert manifest.pop("seal").startswith("sha256:")
     assert manifest == {
         "dataset": "toys",
-        "feature": "feature",
+        "feature": "characters",
         "dtype": "uint8",
         "symbols": 69,
         "length": 1014,
@@ -151,7 +132,7 @@ def test_same_rows_same_bytes(tmp_path, feature):
     rows = [(row % 2 + 1, f"title {row}", "x" * (row % 90)) for row in range(25_000)]
     encoded(tmp_path, rows, feature)
     first = contents(tmp_path / "shards")
-    encode.encode("toys", "feature", feature, tmp_path / "clean", tmp_path / "shards")
+    encode.encode("toys", feature.kind, feature, tmp_path / "clean", tmp_path / "shards")
     assert contents(tmp_path / "shards") == first
 
 
@@ -159,11 +140,11 @@ def test_stale_shards_go(tmp_path, monkeypatch):
     rows = [(1, "a", "b"), (2, "c", "d"), (1, "e", "f")]
     with monkeypatch.context() as patch:
         patch.setattr(shards, "ROWS", 1)
-        encoded(tmp_path, rows)
+        encoded(tmp_path, rows, CHARS)
     assert len(contents(tmp_path / "shards")) == 7
     (tmp_path / "shards/notes.txt").write_text("mine")
     (tmp_path / "shards/my.arrow").write_text("mine")
-    encoded(tmp_path, rows)
+    encoded(tmp_path, rows, CHARS)
     assert sorted(contents(tmp_path / "shards")) == [
         "manifest.json",
         "my.arrow",
@@ -175,14 +156,14 @@ def test_stale_shards_go(tmp_path, monkeypatch):
 
 def test_no_manifest_while_shards_change(tmp_path, monkeypatch):
     rows = [(1, "a", "b"), (2, "c", "d")]
-    encoded(tmp_path, rows)
+    encoded(tmp_path, rows, CHARS)
 
     def full(*_):
         raise CrepeError("the disk is full")
 
     monkeypatch.setattr(shards, "write", full)
     with pytest.raises(CrepeError, match="disk is full"):
-        encoded(tmp_path, rows)
+        encoded(tmp_path, rows, CHARS)
     with pytest.raises(CrepeError, match=r"manifest.json: is missing; run `crepe encode` again"):
         shards.read(tmp_path / "shards", "train")
 
@@ -227,11 +208,11 @@ def damage_facts(folder):
 )
 def test_damaged_clean_files(tmp_path, damage, message):
     rows = [(1, "a", "b"), (2, "c", "d")]
-    encoded(tmp_path, rows)
+    encoded(tmp_path, rows, CHARS)
     before = contents(tmp_path / "shards")
     damage(tmp_path / "clean")
     with pytest.raises(CrepeError, match=message):
-        encode.encode("toys", "feature", CHARS, tmp_path / "clean", tmp_path / "shards")
+        encode.encode("toys", CHARS.kind, CHARS, tmp_path / "clean", tmp_path / "shards")
     assert contents(tmp_path / "shards") == before
 
 

@@ -7,7 +7,7 @@ from crepe.data.vectors import vectors
 from crepe.errors import CrepeError
 from crepe.text.word2vec import LEARNT as LEARNT_ORIGIN
 from crepe.training.setup import prepare
-from tests.text.test_word2vec import binary
+from tests.support.texts import binary
 
 LEARNT = Vectors(size=6, least=2, epochs=1)
 PUBLISHED = Vectors(size=3, sources=(Source(url="vectors.bin"),))

@@ -6,7 +6,8 @@ import pytest
 
 from crepe.training.train import RESULTS
 from tests.support.bad_inputs import CASES, PAGE, Case, answer, line
-from tests.support.made import RUN, contents, inside
+from tests.support.made import RUN
+from tests.support.paths import contents, inside
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.what) for cases in CASES.values() for case in cases])

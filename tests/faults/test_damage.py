@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from crepe.cli import main
 from crepe.training import checkpoints
 from crepe.training.train import RESULTS
 from tests.support import made
-from tests.support.made import CLEAN, MODEL, RUN, SHARDS, VECTORS, contents, inside, run
+from tests.support.made import CLEAN, MODEL, RUN, SHARDS, VECTORS, run
+from tests.support.paths import contents, inside
 
 
 @pytest.fixture
@@ -114,7 +116,7 @@ def test_a_model_of_another_training_is_not_tested(project):
     record = Path(RUN, "run.json")
     config = made.CONFIG.replace('"learning_rate": 0.05', '"learning_rate": 0.5')
     old = record.read_bytes()
-    assert made.main(["train", *made.STEPS["train"], "--config", config]) == 0
+    assert main(["train", *made.STEPS["train"], "--config", config]) == 0
     record.write_bytes(old)
     status, text = run("evaluate")
     assert status == 1
@@ -125,7 +127,7 @@ def test_figures_of_another_training_are_not_shown(project):
     metrics = Path(RUN, "metrics.json")
     config = made.CONFIG.replace('"learning_rate": 0.05', '"learning_rate": 0.5')
     old = metrics.read_bytes()
-    assert made.main(["train", *made.STEPS["train"], "--config", config]) == 0
+    assert main(["train", *made.STEPS["train"], "--config", config]) == 0
     metrics.write_bytes(old)
     before = contents(project)
     status, text = run("table")

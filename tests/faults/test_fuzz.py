@@ -18,18 +18,19 @@ from crepe import config
 from crepe.data import clean, shards
 from crepe.errors import CrepeError
 from crepe.io.files import UNSEALED, digest, read_json, seal, write_json
+from crepe.io.progress import Meter
 from crepe.models import saved
 from crepe.text import thesaurus, word2vec
 from crepe.training import checkpoints
 from tests.support import texts
 from tests.support.made import FEATURE, RUN, SHARDS, THESAURUS
 from tests.support.paths import ROOT
-from tests.text.test_word2vec import ENTRIES, binary
+from tests.support.texts import binary
 
 FUZZ = settings(max_examples=60)
 CSV = b'"1","a ""b""","c"\n"2","d","e\\n"\n'
 YAML = b"name: x\ndatasets: [ag_news]\ntraining:\n  convnet: &a {rate: 1.0e-2}\n  lstm: *a\n"
-VECTORS = binary(ENTRIES)
+VECTORS = binary([(f"w{number}", [number, -1.5, 0.25]) for number in range(50)])
 
 
 def damaged(content: bytes) -> st.SearchStrategy[bytes]:
@@ -81,7 +82,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_csv(path, content):
     def read(csv: Path) -> None:
         output = path.parent / "clean"
-        clean._convert(str(csv), csv, output, texts.dataset(2), clean.Meter("", None, "B", 0, None))
+        clean._convert(str(csv), csv, output, texts.dataset(2), Meter("", None, "B", 0, None))
 
     ends(read, path, content)
 

@@ -7,20 +7,14 @@ import torch
 
 from crepe.config import load
 from crepe.config.catalog import Dataset, Feature, Model
-from crepe.data import shards
 from crepe.errors import CrepeError
 from crepe.features import means
 from crepe.training.setup import prepare
-from tests.data.test_encode import cleaned, encode
+from tests.support.texts import encoded
 
 MEANS = Feature(kind="means", means=2, size=8, least=5, epochs=10)
 TOYS = Dataset(fields=1, classes=2, train_rows=120, test_rows=120)
 ROWS = [(1, "Cat dog pet, fur!"), (2, "car road wheel gas rare")] * 60
-
-
-def encoded(folder, rows, feature=MEANS):
-    encode.encode("toys", "means", feature, cleaned(folder, rows), folder / "shards")
-    return shards.read(folder / "shards", "train")
 
 
 def lines(folder):
@@ -28,7 +22,7 @@ def lines(folder):
 
 
 def test_words_become_the_index_of_their_mean(tmp_path):
-    found = encoded(tmp_path, [*ROWS, (1, "rarest cat Rarest road"), (2, "")])
+    found = encoded(tmp_path, [*ROWS, (1, "rarest cat Rarest road"), (2, "")], MEANS)
     vocabulary = lines(tmp_path)
     assert 1 <= len(vocabulary) <= 2
     mean = {word: index for index, line in enumerate(vocabulary, 1) for word in line.split(" ")}
@@ -43,7 +37,7 @@ def test_words_become_the_index_of_their_mean(tmp_path):
 
 def test_the_same_rows_give_the_same_bytes(tmp_path):
     for name in ("a", "b"):
-        encoded(tmp_path / name, ROWS)
+        encoded(tmp_path / name, ROWS, MEANS)
     files = [{path.name: path.read_bytes() for path in (tmp_path / name / "shards").iterdir()} for name in ("a", "b")]
     assert files[0] == files[1]
 
@@ -80,7 +74,7 @@ def test_a_thesaurus_is_refused(tmp_path):
 
 
 def test_means_have_no_document_frequencies(tmp_path):
-    encoded(tmp_path, ROWS)
+    encoded(tmp_path, ROWS, MEANS)
     config = load()
     models = {"weighted": Model(feature="means", network="linear", training="counts", weights="tfidf")}
     catalog = dataclasses.replace(config.catalog, models={**config.catalog.models, **models}, datasets={"toys": TOYS})

@@ -17,7 +17,7 @@ from crepe.ragged import Ragged
 from crepe.text.alphabet import quantize
 from crepe.training import snapshots as kernels
 from crepe.training.train import train
-from tests.conftest import Tiny
+from tests.support.shards import Tiny
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{}"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crepe.io.parent import VARIABLE
-from tests.conftest import Tiny, overlay
+from tests.support.shards import Tiny, overlay
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 

@@ -25,8 +25,8 @@ from crepe.io.files import read_json, write_json
 from tests.support import made, texts
 from tests.support.made import CLEAN, CONFIG, FEATURE, MODEL, RUN, SHARDS, THESAURUS, VECTORS
 from tests.support.misbehaving import tgz
-from tests.support.paths import ROOT
-from tests.text.test_word2vec import binary
+from tests.support.paths import ROOT, inside
+from tests.support.texts import binary
 
 PAGE = ROOT / "docs/errors.md"
 
@@ -425,7 +425,7 @@ def write() -> None:
         for section, cases in CASES.items():
             parts += [f"## {section}", "", "| input | answer |", "|---|---|"]
             for case in cases:
-                with made.inside(shutil.copytree(whole, Path(name) / "copy")):
+                with inside(shutil.copytree(whole, Path(name) / "copy")):
                     case.prepare()
                     parts.append(line(case, answer(case)[1]))
                 shutil.rmtree(Path(name) / "copy")

@@ -4,16 +4,14 @@ import contextlib
 import gzip
 import io
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 from crepe.cli import main
 from tests.support import study, tiny
+from tests.support.paths import inside
+from tests.support.texts import binary
 from tests.support.tiny import WORDS
-from tests.text.test_word2vec import binary
 
 FEATURE, MODEL = "words-th", "mixed"
 CLEAN, SHARDS, RUN = "data/clean/toys", f"data/shards/{FEATURE}/toys", f"results/made/runs/toys/{MODEL}/0"
@@ -87,20 +85,3 @@ def run(step: str) -> tuple[int, str]:
     with contextlib.redirect_stderr(error), contextlib.redirect_stdout(io.StringIO()):
         status = main([step, *STEPS[step], *options])
     return status, error.getvalue()
-
-
-@contextmanager
-def inside(folder: Path) -> Iterator[None]:
-    """Work in a folder for as long as the block."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -1,5 +1,8 @@
-"""Folders that tests read."""
+"""Folders that tests read, and what they do with folders."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -10,3 +13,20 @@ GOLDEN = ROOT / "tests/golden"
 
 SHARED = ROOT.parent / "shared"
 """Genuine rows and golden dumps beside the checkout, on some machines."""
+
+
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """Work in a folder for as long as the block."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -2,19 +2,19 @@
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 from safetensors.numpy import save_file
 
+from crepe import layout
 from crepe.config import Config, load
-from crepe.data import shards
 from crepe.evaluation.metrics import confusion, wilson
 from crepe.io.files import UNSEALED, digest, seal, write_json, write_text
 from crepe.ragged import Ragged
 from crepe.text.alphabet import ALPHABETS, quantize
 from crepe.training import snapshots as kernels
+from tests.support.shards import write as write_shards
 from tests.support.study import HISTORY, reseal, write_run
 
 PER_CLASS = 30
@@ -49,34 +49,22 @@ def _texts(dataset: str, fields: int, rows: int, seed: int) -> None:
         f"field_{field}": [" ".join(chance.choice(WORDS, 120)) for _ in range(rows)] for field in range(1, fields + 1)
     }
     labels = np.arange(rows, dtype=np.int32) // PER_CLASS
-    path = Path(f"data/clean/{dataset}/test.parquet")
+    path = layout.clean(dataset) / "test.parquet"
     path.parent.mkdir(parents=True)
     pl.DataFrame({"label": labels, **texts}).write_parquet(path)
 
 
 def _shards(config: Config, dataset: str, feature: str, classes: list[str]) -> str:
     """Write the test split of a feature over characters, once; returns the digest of the manifest."""
-    folder = Path("data/shards") / feature / dataset
+    folder = layout.shards(feature, dataset)
     about = config.feature(feature)
     if not folder.exists():
-        folder.mkdir(parents=True)
-        clean = pl.read_parquet(f"data/clean/{dataset}/test.parquet")
+        clean = pl.read_parquet(layout.clean(dataset) / "test.parquet")
         texts = [quantize(fields, about.alphabet, 1014) for fields in clean.drop("label").iter_rows()]
         rows = Ragged.from_rows(texts, clean["label"].to_numpy())
-        shards.Manifest(
-            dataset=dataset,
-            feature=feature,
-            dtype="uint8",
-            symbols=len(ALPHABETS[about.alphabet]),
-            length=1014,
-            source="0" * 64,
-            classes=classes,
-            rows={"train": len(rows), "test": len(rows)},
-            archive="a" * 64,
-            clean={},
-            shards={split: [shards.write(folder / f"{split}.arrow", rows)] for split in shards.SPLITS},
-        ).write(folder)
-    return digest(folder / shards.MANIFEST)
+        splits = dict.fromkeys(layout.SPLITS, rows)
+        write_shards(folder, splits, dataset, feature, len(ALPHABETS[about.alphabet]), classes, 1014)
+    return digest(folder / layout.MANIFEST)
 
 
 def _run(config: Config, dataset: str, model: str, seed: int) -> None:
@@ -86,7 +74,7 @@ def _run(config: Config, dataset: str, model: str, seed: int) -> None:
     characters = feature.kind == "characters"
     manifest = _shards(config, dataset, entry.feature, classes) if characters else "b" * 64
     rows = paper.classes * PER_CLASS
-    clean = {"test": digest(f"data/clean/{dataset}/test.parquet")}
+    clean = {"test": digest(layout.clean(dataset) / "test.parquet")}
     folder = write_run(
         config,
         dataset,

@@ -13,9 +13,7 @@ from crepe.data import clean, encode, shards
 from crepe.errors import CrepeError
 from crepe.text import ngrams
 from crepe.text.tokens import tokenize
-from tests.data.test_encode import encoded
-from tests.support.texts import dataset
-from tests.text.test_tokens import frame
+from tests.support.texts import dataset, encoded, frame
 
 
 def fields(path):
@@ -124,7 +122,7 @@ def test_same_rows_same_bytes_however_they_are_counted(tmp_path, monkeypatch):
     first = {path.name: path.read_bytes() for path in (tmp_path / "shards").iterdir()}
     monkeypatch.setattr(ngrams, "PLACES", 1_000)
     monkeypatch.setattr(ngrams, "ROWS", 70)
-    encode.encode("toys", "feature", feature, tmp_path / "clean", tmp_path / "shards")
+    encode.encode("toys", feature.kind, feature, tmp_path / "clean", tmp_path / "shards")
     assert {path.name: path.read_bytes() for path in (tmp_path / "shards").iterdir()} == first
 
 

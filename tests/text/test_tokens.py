@@ -7,16 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crepe.text.tokens import quantize, tokenize, tokens, vocabulary
+from tests.support.texts import frame
 
 # Characters that this Python's Unicode does not know yet may have capitals that polars knows.
 known = st.characters(exclude_categories=["Cn", "Cs"])
 special = st.sampled_from("ΣσςİıßẞǅKÅﬁÀ͍̀\u00ad'’-_.0٣²ªΑ 世。、𝒳😀\u200d\u2028\n\t")
 texts = st.text(known | special | st.sampled_from("abcAB 0_"), max_size=30)
-
-
-def frame(rows):
-    count = max(map(len, rows), default=1)
-    return pl.DataFrame(rows, [f"field_{number}" for number in range(1, count + 1)], orient="row")
 
 
 def found(rows):

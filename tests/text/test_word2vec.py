@@ -7,15 +7,10 @@ import pytest
 
 from crepe.errors import CrepeError
 from crepe.text import word2vec
+from tests.support.texts import binary
 
 # Two topics that never meet.
 TEXTS = [["cat", "dog", "pet", "fur"], ["car", "road", "wheel", "gas"]] * 60
-
-
-def binary(entries, end=b"", words=None):
-    size = len(entries[0][1])
-    parts = [word.encode() + b" " + np.array(vector, "<f4").tobytes() + end for word, vector in entries]
-    return f"{len(entries) if words is None else words} {size}\n".encode() + b"".join(parts)
 
 
 ENTRIES = [(f"w{number}", [number, -1.5, 0.25]) for number in range(50)]

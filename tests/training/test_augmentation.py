@@ -33,8 +33,9 @@ from crepe.training.loop import Run, fit
 from crepe.training.sampler import Sampler
 from crepe.training.train import train
 from crepe.training.tune import tune
-from tests.conftest import Tiny
-from tests.data.test_encode import cleaned, contents
+from tests.support.paths import contents
+from tests.support.shards import Tiny
+from tests.support.texts import cleaned
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,7 @@ from crepe.cli import main
 from crepe.config.catalog import Network
 from crepe.models.convnet import ConvNet
 from crepe.training import bench
-from tests.conftest import Tiny, overlay
+from tests.support.shards import Tiny, overlay
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.training import checkpoints, heartbeat
 from crepe.training.loop import Run, fit, interruptible
-from tests.conftest import Tiny, overlay
+from tests.support.shards import Tiny, overlay
 
 CPU = torch.device("cpu")
 

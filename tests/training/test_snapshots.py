@@ -12,7 +12,7 @@ from crepe.errors import CrepeError
 from crepe.training import checkpoints
 from crepe.training import snapshots as kernels
 from crepe.training.train import train
-from tests.conftest import Tiny
+from tests.support.shards import Tiny
 
 
 def drawn(count=5, symbols=69, places=7, scale=0.05, seed=0):

@@ -14,7 +14,7 @@ from crepe.models.convnet import ConvNet
 from crepe.training.optimizer import Descent
 from crepe.training.sampler import Sampler
 from crepe.training.step import Replayed, Step, step_of
-from tests.conftest import Tiny
+from tests.support.shards import Tiny
 
 
 def make(tiny: Tiny, device: str, max_grad_norm: float | None = None) -> tuple[ConvNet, Split, Sampler, Step]:

@@ -20,7 +20,7 @@ from crepe.io.files import digest, write_json
 from crepe.models import saved
 from crepe.training.loop import HISTORY
 from crepe.training.train import train
-from tests.conftest import Tiny, overlay
+from tests.support.shards import Tiny, overlay
 
 MODELS = ("conv-small", "bow", "bow-tfidf")
 

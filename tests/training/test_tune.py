@@ -9,7 +9,7 @@ import pytest
 from crepe.cli import main
 from crepe.errors import CrepeError
 from crepe.training.tune import tune
-from tests.conftest import Tiny, overlay
+from tests.support.shards import Tiny, overlay
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """The report in a real browser: the paper's whole study, made up, as it would be after all 168 cells were run."""
 
 import json
-import os
 from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -12,6 +10,7 @@ from playwright.sync_api import expect
 from crepe.cli import main
 from tests.support import whole
 from tests.support.browser import chromium, watched
+from tests.support.paths import inside
 from tests.support.study import project
 
 # To draw 336 learning curves is half a minute of a core.
@@ -27,16 +26,13 @@ OUTLINE = """(focus => getComputedStyle(
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    folder, before = project(tmp_path_factory.mktemp("whole")), Path.cwd()
-    os.chdir(folder)
-    try:
+    folder = project(tmp_path_factory.mktemp("whole"))
+    with inside(folder):
         whole.write()
         assert main(["report"]) == 0
         part = {"datasets": ["ag_news"], "models": ["bow", "conv-small"]}
         command = ["report", "--without-texts", "--output", "results/paper/copy.html", "--config", json.dumps(part)]
         assert main(command) == 0
-    finally:
-        os.chdir(before)
     return folder / "results/paper/report.html"
 
 
