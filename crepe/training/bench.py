@@ -34,7 +34,7 @@ from crepe.models.batch import Batch, Split
 from crepe.models.convnet import ConvNet, working
 from crepe.models.device import choose_device, choose_precision, describe, enough_memory, keep_memory, own_device
 from crepe.training.augmentation import training
-from crepe.training.optimizer import Descent
+from crepe.training.optimizer import SGDW
 from crepe.training.sampler import Sampler
 from crepe.training.step import Forward, Step, step_of
 
@@ -45,7 +45,7 @@ BATCHES = 8
 
 PHASES = ("train", "evaluate")
 
-Variant = tuple[Forward, Callable[[Batch, float], None]]
+Variant = tuple[Forward, Callable[[Batch], None]]
 """How a network tests a batch, and how it is trained with one."""
 
 
@@ -107,7 +107,9 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     tests = [batch for _, batch in test.by_length(rows_at_once(place))]
     tests = tests[:: max(1, len(tests) // BATCHES)]
     fast = choose_precision(place) == "bfloat16"
-    half, descent = torch.bfloat16, Descent(network.parameters(), recipe.momentum, recipe.weight_decay)
+    half = torch.bfloat16
+    # Nothing is learnt, so that all variants go on with the same network.
+    optimizer = SGDW(network.parameters(), 0.0, recipe.momentum, recipe.weight_decay)
     forwards: dict[str, Forward] = {
         "engine_float32": partial(network, dtype=torch.float32),
         "engine_bfloat16": partial(network, dtype=half),
@@ -116,7 +118,7 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     }
     variants: dict[str, Variant | None] = dict.fromkeys(forwards)
     for name, forward in forwards.items():
-        step = Step(forward, descent, torch.zeros(2, dtype=torch.float64, device=place))
+        step = Step(forward, optimizer, torch.zeros(2, dtype=torch.float64, device=place))
         if fast or not name.endswith("bfloat16"):
             variants[name] = forward, step_of(step, network) if name.startswith("engine") else step
     speeds: dict[str, dict[str, list[float]]] = {phase: {} for phase in PHASES}
@@ -189,8 +191,8 @@ def operations(network: ConvNet, lengths: np.ndarray) -> float:
 
 
 def _trained(variant: Variant, batches: list[Batch]) -> float:
-    """Samples per second in training; nothing is learnt, since the rate is 0."""
-    return _speed(lambda batch: variant[1](batch, 0.0), batches)
+    """Samples per second in training; nothing is learnt, since the learning rate is 0."""
+    return _speed(variant[1], batches)
 
 
 @torch.inference_mode()

@@ -21,7 +21,7 @@ from crepe.io.progress import meter
 from crepe.models.base import Network
 from crepe.models.batch import Split
 from crepe.training import checkpoints, heartbeat
-from crepe.training.optimizer import Descent
+from crepe.training.optimizer import SGDW, HalvingLR
 from crepe.training.sampler import Sampler
 from crepe.training.step import Step, step_of
 
@@ -94,10 +94,11 @@ def fit(
     Raises:
         CrepeError: the loss is no longer a finite number, in training or on the test rows.
     """
-    descent = Descent(run.network.parameters(), run.recipe.momentum, run.recipe.weight_decay)
+    recipe = run.recipe
+    optimizer = SGDW(run.network.parameters(), recipe.learning_rate, recipe.momentum, recipe.weight_decay)
     tally = torch.zeros(2, dtype=torch.float64, device=run.train.device)
     """Loss and errors, summed over the rows of this epoch."""
-    state = _state(run, descent, tally)
+    state = _state(run, optimizer, tally)
     found = checkpoints.load(folder, identity, state)
     if found is not None:
         (run.done, run.history, run.seconds), tensors = found[0].values(), found[1]
@@ -106,7 +107,8 @@ def fit(
         print(f"{run.title}: goes on after {run.done:,} of {run.total:,} batches", file=sys.stderr, flush=True)
     if run.done == 0:
         show(0)
-    step = step_of(Step(partial(run.network, dtype=run.dtype), descent, tally, run.recipe.max_grad_norm), run.network)
+    step = step_of(Step(partial(run.network, dtype=run.dtype), optimizer, tally, run.recipe.max_grad_norm), run.network)
+    scheduler = HalvingLR(optimizer, recipe.halve_every, recipe.max_halvings, run.done // run.batches_per_epoch - 1)
     sampler = Sampler(run.train.labels, run.classes, run.recipe.batch_size, run.seed)
     end = run.total if steps is None else min(steps, run.total)
     size, clock, note = run.recipe.batch_size, time.monotonic(), ""
@@ -130,11 +132,10 @@ def fit(
     ):
         while run.done < end:
             epoch, number = divmod(run.done, run.batches_per_epoch)
-            rate = run.recipe.learning_rate_at(epoch)
             # Dropout is a function of seed and batch too.
             torch.manual_seed((run.seed << 32) + run.done)
             batch = run.train.drawn(sampler.rows(run.done), run.seed, run.done)
-            step(batch, rate)
+            step(batch)
             run.done += 1
             ended = number + 1 == run.batches_per_epoch
             due = ended or run.done == end
@@ -149,9 +150,10 @@ def fit(
                     onlookers.write(beat(testing=ended))
             bar.advance(size, note)
             if ended:
-                run.history.append(_line(run, rate, tally))
+                run.history.append(_line(run, optimizer.param_groups[0]["lr"], tally))
                 tally.zero_()
                 show(epoch + 1)
+                scheduler.step()
             stop = bool(interrupted)
             if due or stop:
                 checkpoint()
@@ -198,12 +200,12 @@ def _line(run: Run, rate: float, tally: Tensor) -> dict[str, float]:
     }
 
 
-def _state(run: Run, descent: Descent, tally: Tensor) -> dict[str, Tensor]:
+def _state(run: Run, optimizer: SGDW, tally: Tensor) -> dict[str, Tensor]:
     """Every tensor that the run's future depends on, by name; copying into them resumes it."""
     names = [name for name, _ in run.network.named_parameters()]
     return {
-        **{f"parameter.{name}": tensor.data for name, tensor in zip(names, descent.parameters, strict=True)},
-        **{f"step.{name}": tensor for name, tensor in zip(names, descent.steps, strict=True)},
+        **{f"parameter.{name}": tensor.data for name, tensor in zip(names, optimizer.parameters, strict=True)},
+        **{f"momentum_buffer.{name}": tensor for name, tensor in zip(names, optimizer.momentum_buffers, strict=True)},
         "tally": tally,
     }
 

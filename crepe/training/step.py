@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from crepe.models.base import Network
 from crepe.models.batch import Batch
-from crepe.training.optimizer import Descent
+from crepe.training.optimizer import SGDW
 
 Forward = Callable[[Batch], Tensor]
 
@@ -27,27 +27,28 @@ class Step:
     """Trains a network with a batch, kernel by kernel."""
 
     forward: Forward
-    """Gives the scores of a batch: float [rows, classes]."""
-    descent: Descent
+    """Computes the logits of a batch: float [rows, classes]."""
+    optimizer: SGDW
     tally: Tensor
     """float64 [2], to which the loss and the errors are added, each summed over the rows."""
     max_grad_norm: float | None = None
     """Largest norm of the gradients."""
 
-    def __call__(self, batch: Batch, rate: float) -> None:
+    def __call__(self, batch: Batch) -> None:
         """Train with `batch`."""
-        scores = self.forward(batch)
-        loss = F.cross_entropy(scores.to(torch.promote_types(scores.dtype, torch.float32)), batch.labels)
+        logits = self.forward(batch)
+        loss = F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), batch.labels)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self.descent.parameters, self.max_grad_norm)
-        self.descent.update(rate)
+            nn.utils.clip_grad_norm_(self.optimizer.parameters, self.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
         with torch.no_grad():
-            errors = (scores.argmax(1) != batch.labels).sum()
+            errors = (logits.argmax(1) != batch.labels).sum()
             self.tally.add_(torch.stack([loss.detach().double() * len(batch), errors.double()]))
 
 
-def step_of(step: Step, network: Network) -> Callable[[Batch, float], None]:
+def step_of(step: Step, network: Network) -> Callable[[Batch], None]:
     """The fastest way to train a network by `step`: recorded, where the device and the network's shapes allow it."""
     return Replayed(step, network.static_size) if step.tally.is_cuda else step
 
@@ -62,17 +63,18 @@ class Replayed:
 
     def __init__(self, step: Step, size: Callable[[Batch], int | None]) -> None:
         self._step, self._size = step, size
-        self._state = [*step.descent.parameters, *step.descent.steps, step.tally]
+        self._state = [*step.optimizer.parameters, *step.optimizer.momentum_buffers, step.tally]
         self._pool: Any = None
         self._rate = float("nan")
         self._records: dict[tuple[int, int, int], tuple[Batch, torch.cuda.CUDAGraph]] = {}
 
-    def __call__(self, batch: Batch, rate: float) -> None:
+    def __call__(self, batch: Batch) -> None:
         """Train with `batch`."""
         size = self._size(batch)
         if size is None:
-            self._step(batch, rate)
+            self._step(batch)
             return
+        rate = self._step.optimizer.param_groups[0]["lr"]
         if rate != self._rate:
             # The memory that records share goes with the last of them.
             self._rate, self._records, self._pool = rate, {}, torch.cuda.graph_pool_handle()
@@ -93,9 +95,9 @@ class Replayed:
         with torch.random.fork_rng([values.device]):
             # Libraries prepare themselves in a step that does not count.
             with _undone(self._state), _aside():
-                self._step(held, self._rate)
+                self._step(held)
             with torch.cuda.graph(graph, pool=self._pool):
-                self._step(held, self._rate)
+                self._step(held)
         return held, graph
 
 

@@ -13,7 +13,7 @@ from crepe.config.catalog import Network
 from crepe.models.batch import Batch, Split
 from crepe.models.convnet import ConvNet
 from crepe.ragged import Ragged
-from crepe.training.optimizer import Descent
+from crepe.training.optimizer import SGDW
 from tests.support.networks import padded
 from tests.support.paths import GOLDEN as GOLDENS
 
@@ -67,12 +67,13 @@ def test_log_probabilities_and_gradients(network: ConvNet, batch: Batch, forward
 
 
 def test_three_steps_of_training(network: ConvNet, batch: Batch) -> None:
-    descent = Descent(network.parameters(), momentum=0.9, decay=1e-5)
+    optimizer = SGDW(network.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-5)
     for step in (1, 2, 3):
         scores = network(batch, torch.float64)
         log_probabilities = F.log_softmax(scores, dim=1).detach().numpy()
         np.testing.assert_allclose(log_probabilities, GOLDEN[f"logp_step{step}"][order()], rtol=1e-9)
         F.cross_entropy(scores, batch.labels).backward()
-        descent.update(0.01)
-    np.testing.assert_allclose(flat(network, descent.parameters), GOLDEN["params3"], rtol=1e-9, atol=1e-13)
-    np.testing.assert_allclose(flat(network, descent.steps), GOLDEN["momentum3"], rtol=1e-9, atol=1e-13)
+        optimizer.step()
+        optimizer.zero_grad()
+    np.testing.assert_allclose(flat(network, optimizer.parameters), GOLDEN["params3"], rtol=1e-9, atol=1e-13)
+    np.testing.assert_allclose(flat(network, optimizer.momentum_buffers), GOLDEN["momentum3"], rtol=1e-9, atol=1e-13)

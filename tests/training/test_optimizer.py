@@ -1,31 +1,111 @@
+"""The optimizer and the learning rate schedule, against plain formulas."""
+
+import subprocess
+import sys
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
 
 from crepe.training import optimizer
-from crepe.training.optimizer import Descent
+from crepe.training.optimizer import SGDW, HalvingLR
+
+GRADIENTS = [[1.0, 3.0], [-2.0, 0.5], [0.25, 4.0]]
+RATES = [0.1, 0.05, 0.05]
 
 
-def test_decay_is_outside_gradient_and_momentum() -> None:
-    parameter = nn.Parameter(torch.tensor([2.0, -1.0], dtype=torch.float64))
-    descent = Descent([parameter], momentum=0.9, decay=0.01)
-    p, m = parameter.detach().clone(), torch.zeros(2, dtype=torch.float64)
-    for gradient, rate in (([1.0, 3.0], 0.1), ([-2.0, 0.5], 0.05)):
-        parameter.grad = torch.tensor(gradient, dtype=torch.float64)
-        descent.update(rate)
-        m = 0.9 * m - rate * torch.tensor(gradient, dtype=torch.float64)
-        p = p * (1 - rate * 0.01) + m
-        torch.testing.assert_close(parameter.detach(), p)
-        assert parameter.grad is None
+def parameter() -> nn.Parameter:
+    return nn.Parameter(torch.tensor([2.0, -1.0], dtype=torch.float64))
+
+
+def take(descent: SGDW, p: nn.Parameter, gradient: list[float], lr: float) -> None:
+    descent.param_groups[0]["lr"] = lr
+    p.grad = torch.tensor(gradient, dtype=p.dtype)
+    descent.step()
+    descent.zero_grad()
+
+
+def test_weight_decay_is_outside_gradient_and_momentum() -> None:
+    trained = parameter()
+    descent = SGDW([trained], lr=0.1, momentum=0.9, weight_decay=0.01)
+    p, m = trained.detach().clone(), torch.zeros(2, dtype=torch.float64)
+    for gradient, lr in zip(GRADIENTS, RATES, strict=True):
+        take(descent, trained, gradient, lr)
+        m = 0.9 * m - lr * torch.tensor(gradient, dtype=torch.float64)
+        p = p * (1 - lr * 0.01) + m
+        torch.testing.assert_close(trained.detach(), p)
+        torch.testing.assert_close(descent.momentum_buffers, [m])
+        assert trained.grad is None
+
+
+def test_a_parameter_without_gradient_stays() -> None:
+    trained, idle = parameter(), parameter()
+    descent = SGDW([{"params": [trained]}, {"params": [idle]}], lr=0.1, weight_decay=0.5)
+    take(descent, trained, GRADIENTS[0], 0.1)
+    assert not torch.equal(trained, parameter())
+    assert torch.equal(idle, parameter())
+
+
+def test_a_closure_is_called_with_gradients_and_its_loss_returned() -> None:
+    trained = parameter()
+    descent = SGDW([trained], lr=0.5)
+
+    def closure() -> float:
+        loss = (trained**2).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    assert descent.step(closure) == 5.0
+    torch.testing.assert_close(trained.detach(), torch.zeros(2, dtype=torch.float64))
+
+
+def test_its_state_goes_into_another_and_gives_the_same_steps() -> None:
+    first, second = parameter(), parameter()
+    one, two = (SGDW([p], lr=0.1, momentum=0.9, weight_decay=0.01) for p in (first, second))
+    take(one, first, GRADIENTS[0], 0.1)
+    two.load_state_dict(deepcopy(one.state_dict()))
+    with torch.no_grad():
+        second.copy_(first)
+    for p, descent in ((first, one), (second, two)):
+        take(descent, p, GRADIENTS[1], 0.05)
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("wrong", [{"lr": -0.1}, {"lr": 0.1, "momentum": 1.0}, {"lr": 0.1, "weight_decay": -1.0}])
+def test_numbers_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="out of its range"):
+        SGDW([parameter()], **wrong)
 
 
 def test_large_parameters_are_updated_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, pieces = (nn.Parameter(torch.linspace(-1, 1, 35).view(7, 5)) for _ in range(2))
     gradient = torch.linspace(3, -2, 35).view(7, 5)
-    for parameter, piece in ((whole, 35), (pieces, 11)):
+    for trained, piece in ((whole, 35), (pieces, 11)):
         monkeypatch.setattr(optimizer, "PIECE", piece)
-        descent = Descent([parameter], momentum=0.9, decay=0.01)
+        descent = SGDW([trained], lr=0.1, momentum=0.9, weight_decay=0.01)
         for _ in range(2):
-            parameter.grad = gradient.clone()
-            descent.update(0.1)
+            trained.grad = gradient.clone()
+            descent.step()
     assert torch.equal(whole, pieces)
+
+
+@pytest.mark.parametrize("resumed", [None, 0, 4, 9])
+def test_the_learning_rate_is_halved_every_so_many_epochs(resumed: int | None) -> None:
+    trained = parameter()
+    descent = SGDW([trained], lr=0.3)
+    schedule = HalvingLR(descent, halve_every=2, max_halvings=3, last_epoch=-1 if resumed is None else resumed)
+    for epoch in range(0 if resumed is None else resumed + 1, 12):
+        assert schedule.get_last_lr() == [descent.param_groups[0]["lr"]] == [0.3 * 0.5 ** min(epoch // 2, 3)]
+        take(descent, trained, GRADIENTS[0], descent.param_groups[0]["lr"])
+        schedule.step()
+
+
+def test_neither_imports_what_takes_seconds() -> None:
+    program = (
+        "import sys, torch; from crepe.training.optimizer import SGDW, HalvingLR\n"
+        "p = torch.nn.Parameter(torch.zeros(2)); p.grad = torch.ones(2)\n"
+        "o = SGDW([p], lr=1.0); s = HalvingLR(o, 1, 1)\n"
+        "o.step(); o.zero_grad(); s.step(); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -11,7 +11,7 @@ from crepe.models import build
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.models.convnet import ConvNet
-from crepe.training.optimizer import Descent
+from crepe.training.optimizer import SGDW
 from crepe.training.sampler import Sampler
 from crepe.training.step import Replayed, Step, step_of
 from tests.support.shards import Tiny
@@ -26,12 +26,12 @@ def make(tiny: Tiny, device: str, max_grad_norm: float | None = None) -> tuple[C
     network.to(device)
     train = Split(read(folder, "train"), torch.device(device))
     tally = torch.zeros(2, dtype=torch.float64, device=device)
-    descent = Descent(network.parameters(), recipe.momentum, recipe.weight_decay)
+    optimizer = SGDW(network.parameters(), 0.1, recipe.momentum, recipe.weight_decay)
     return (
         network,
         train,
         Sampler(train.labels, 2, 16, 0),
-        Step(partial(network, dtype=torch.float32), descent, tally, max_grad_norm),
+        Step(partial(network, dtype=torch.float32), optimizer, tally, max_grad_norm),
     )
 
 
@@ -39,14 +39,14 @@ def test_a_step_counts_losses_and_errors_and_updates_along_the_gradient(tiny: Ti
     network, train, sampler, step = make(tiny, "cpu")
     network.dropout = 0.0
     batch = train.drawn(sampler.rows(0), 0, 0)
-    scores = network(batch, torch.float32)
-    loss = F.cross_entropy(scores, batch.labels)
+    logits = network(batch, torch.float32)
+    loss = F.cross_entropy(logits, batch.labels)
     bias = list(network.parameters())[-1]
     (gradient,) = torch.autograd.grad(loss, bias)
-    expected = bias.detach() * (1 - 0.1 * step.descent._decay) - 0.1 * gradient
-    step(batch, 0.1)
+    expected = bias.detach() * (1 - 0.1 * 1e-5) - 0.1 * gradient
+    step(batch)
     torch.testing.assert_close(bias.detach(), expected)
-    errors = float((scores.argmax(1) != batch.labels).sum())
+    errors = float((logits.argmax(1) != batch.labels).sum())
     torch.testing.assert_close(step.tally, torch.tensor([loss.item() * 16, errors], dtype=torch.float64))
     assert all(parameter.grad is None for parameter in network.parameters())
 
@@ -54,8 +54,9 @@ def test_a_step_counts_losses_and_errors_and_updates_along_the_gradient(tiny: Ti
 def test_gradients_are_clipped(tiny: Tiny) -> None:
     network, train, sampler, step = make(tiny, "cpu", max_grad_norm=1e-8)
     before = [parameter.detach().clone() for parameter in network.parameters()]
-    step(train.drawn(sampler.rows(0), 0, 0), 1.0)
-    decay = 1 - step.descent._decay
+    step.optimizer.param_groups[0]["lr"] = 1.0
+    step(train.drawn(sampler.rows(0), 0, 0))
+    decay = 1 - 1e-5
     for parameter, old in zip(network.parameters(), before, strict=True):
         torch.testing.assert_close(parameter.detach(), old * decay, rtol=0, atol=1e-7)
 
@@ -74,6 +75,7 @@ def test_steps_played_again_give_the_bits_of_steps_taken(tiny: Tiny) -> None:
         assert isinstance(work, Replayed) == replaying
         for number in range(12):
             torch.manual_seed(number)
-            work(train.drawn(sampler.rows(number), 0, number), 0.1 if number < 6 else 0.05)
+            step.optimizer.param_groups[0]["lr"] = 0.1 if number < 6 else 0.05
+            work(train.drawn(sampler.rows(number), 0, number))
         outcomes.append([step.tally, *(parameter.detach() for parameter in network.parameters())])
     assert all(map(torch.equal, *outcomes))
