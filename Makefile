@@ -1,5 +1,6 @@
 # make demo   sets up, runs the workflow on text that is already on this machine, ends with a report to open
-# make test   sets up, runs all tests
+# make quick  sets up, runs the fast tests
+# make test   sets up, runs all tests; ARGS=tests/training runs some
 # make check  format, lint, types, layers of imports
 # make chaos  kills every phase at random moments and compares what comes out (tests/support/chaos.py)
 # make screenshots STUDY=results/demo   the README's pictures of a study's report
@@ -7,7 +8,7 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3))
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check chaos screenshots
+.PHONY: demo quick test check chaos screenshots
 .NOTPARALLEL:
 
 demo: .venv/installed
@@ -17,8 +18,11 @@ demo: .venv/installed
 	@echo "A text of your own: source .venv/bin/activate"
 	@echo "    crepe predict results/demo/runs/docstrings/ngrams-tfidf/0 'Return a new tensor.'"
 
+quick: .venv/installed
+	pytest -n auto --dist loadfile -m "not slow" $(ARGS)
+
 test: .venv/installed
-	pytest -n auto --dist loadfile
+	pytest -n auto --dist loadfile $(ARGS)
 
 check: .venv/installed
 	ruff format --check .
