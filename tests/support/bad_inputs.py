@@ -1,13 +1,13 @@
-"""Bad inputs and what each is answered: the data of tests/test_bad_inputs.py and of docs/errors.md.
+"""Bad inputs, the cases of tests/faults/test_bad_inputs.py.
+
+The messages that they get are in `tests/golden/messages.json`. After a deliberate change of messages write that file
+anew, and read its difference:
 
     python -m tests.support.bad_inputs
-
-writes that page anew, from what the program says.
 """
 
 import contextlib
 import gzip
-import html
 import io
 import json
 import shutil
@@ -25,15 +25,15 @@ from crepe.io.files import read_json, write_json
 from tests.support import made, texts
 from tests.support.made import CLEAN, CONFIG, FEATURE, MODEL, RUN, SHARDS, THESAURUS, VECTORS
 from tests.support.misbehaving import tgz
-from tests.support.paths import ROOT, inside
+from tests.support.paths import GOLDEN, inside
 from tests.support.texts import binary
 
-PAGE = ROOT / "docs/errors.md"
+MESSAGES = GOLDEN / "messages.json"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A bad input, met in a copy of the project of tests/made.py."""
+    """A bad input, given to a copy of the project of tests/support/made.py."""
 
     what: str
     call: str | Callable[[], Any]
@@ -379,7 +379,7 @@ CASES: dict[str, list[Case]] = {
 
 
 def answer(case: Case) -> tuple[int, str]:
-    """What a case ends with and what it is answered, in the project that is the working folder."""
+    """Give a case to the project in the working folder; returns the exit status and the message."""
     if not isinstance(case.call, str):
         try:
             case.call()
@@ -400,37 +400,19 @@ def answer(case: Case) -> tuple[int, str]:
     return status, error.getvalue().removesuffix("\n")
 
 
-def line(case: Case, text: str) -> str:
-    """The line of the page that a case and its answer make."""
-    escaped = html.escape(text, quote=False).replace("|", "\\|")
-    return f"| {case.what} | {'<br>'.join(f'<code>{part.strip()}</code>' for part in escaped.splitlines())} |"
-
-
-INTRODUCTION = """\
-# Bad input and its answer
-
-What the program says of each, word for word: the file, the line or the key, what is wrong, and what to do. A command
-ends with status 1 (2 where the command line itself is at fault), without a traceback, and leaves no file half-written;
-in Python it is a `crepe.errors.CrepeError`. `tests/test_bad_inputs.py` gives each of them to the program and compares
-the answer with this page, which `python -m tests.support.bad_inputs` writes. The project that they meet has a dataset
-`toys` and a model `mixed`.
-"""
-
-
 def write() -> None:
-    """Write the page anew."""
-    parts = [INTRODUCTION]
+    """Write the fixture anew."""
+    messages: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as name:
-        whole = made.project(Path(name) / "whole")
+        whole, copy = made.project(Path(name) / "whole"), Path(name) / "copy"
         for section, cases in CASES.items():
-            parts += [f"## {section}", "", "| input | answer |", "|---|---|"]
+            messages[section] = {}
             for case in cases:
-                with inside(shutil.copytree(whole, Path(name) / "copy")):
+                with inside(shutil.copytree(whole, copy)):
                     case.prepare()
-                    parts.append(line(case, answer(case)[1]))
-                shutil.rmtree(Path(name) / "copy")
-            parts.append("")
-    PAGE.write_text("\n".join(parts), encoding="utf-8")
+                    messages[section][case.what] = answer(case)[1]
+                shutil.rmtree(copy)
+    MESSAGES.write_text(json.dumps(messages, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
