@@ -1,56 +1,18 @@
 import base64
 import csv
-import fcntl
 import itertools
 import json
-import platform
 import re
 import resource
 import shlex
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from snakemake_logger_plugin_crepe import targets_first
 
 from crepe import config
-from crepe.cli import COMMANDS
 from crepe.monitor.board import look
 from tests.support import tiny
 from tests.support.paths import ROOT
 from tests.support.terminal import CONTROL, Terminal
-
-ONE_THREAD = [f"{rule}=1" for rule in ("clean", "encode", "train", "evaluate")]
-
-
-# --- The command line
-
-
-@pytest.mark.parametrize(
-    ("typed", "found"),
-    [
-        ("--cores 8 --resources gpu=1 all", "all --cores 8 --resources gpu=1"),
-        ("--resources gpu=1 mem_mb=9 all table --cores 8", "all table --resources gpu=1 mem_mb=9 --cores 8"),
-        ("--resources gpu=1 --set-threads train=2 a/run.json", "a/run.json --resources gpu=1 --set-threads train=2"),
-        ("--configfile a.json b.yml a/run.json a/table.md", "a/run.json a/table.md --configfile a.json b.yml"),
-        ("--config name=a all -n", "all --config name=a -n"),
-        ("all --resources gpu=1", "all --resources gpu=1"),
-        ("--cores 8 all", "--cores 8 all"),
-        ("--until encode train", "--until encode train"),
-        ("", ""),
-    ],
-)
-def test_targets_come_first(typed, found):
-    assert targets_first(typed.split()) == found.split()
-
-
-def test_importing_the_plugin_touches_no_other_programs_words():
-    code = "import sys, snakemake_logger_plugin_crepe; print(*sys.argv)"
-    words = ["--resources", "gpu=1", "all"]
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["-c", *words]
-
 
 # --- The plan
 
@@ -66,7 +28,7 @@ def plan(tmp_path_factory):
     return text, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def test_the_whole_grid_is_planned_within_15_seconds(plan):
+def test_the_whole_grid_is_planned_within_5_seconds(plan):
     text, seconds = plan
     counts = {
         "download": 8,
@@ -83,7 +45,7 @@ def test_the_whole_grid_is_planned_within_15_seconds(plan):
     }
     for rule, count in counts.items():
         assert re.search(rf"^{rule} +{count}$", text, flags=re.M), rule
-    assert seconds < 15
+    assert seconds < 5
 
 
 def test_every_job_says_what_it_needs_of_the_machine(plan):
@@ -115,7 +77,7 @@ def test_the_board_has_the_steps_and_runs_of_the_plan(plan, monkeypatch):
 
 def test_long_texts_ask_for_more_memory_and_their_ngrams_for_more_still(plan):
     found = re.findall(
-        r"^rule train:\n(?:    .*\n)*?    wildcards: dataset=(\w+), model=(\S+), seed=0\n.*\n?.*mem_mb=(\d+)",
+        r"^rule train:\n(?:    .*\n)*?    wildcards: dataset=(\w+), model=(\S+), seed=0\n(?:    .*\n)*?.*mem_mb=(\d+)",
         plan[0],
         flags=re.M,
     )
@@ -125,19 +87,6 @@ def test_long_texts_ask_for_more_memory_and_their_ngrams_for_more_still(plan):
     assert memory["sogou_news", "conv-small"] == 6_000 + 2 * 1_152
     assert memory["sogou_news", "ngrams"] == 6_000 + 2 * 3 * 1_152
     assert memory["ag_news", "conv-small-th"] > memory["ag_news", "conv-small"]
-
-
-@pytest.mark.parametrize("module", ["download", "clean", "encode", "train", "evaluate", "table", "report"])
-def test_a_job_depends_on_the_code_that_it_runs(plan, module):
-    found = re.search(rf"^rule {module}:\n    input: (.*)", plan[0], flags=re.M)[1].split(", ")
-    name = COMMANDS[module][0]
-    code = f"import sys, {name} as m; print(*(m.__file__ for n, m in sys.modules.items() if n[:6] == 'crepe.'))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    loaded = {str(Path(file).relative_to(ROOT)) for file in done.stdout.split()}
-    path = name.replace(".", "/")
-    assert {f"{path}.py", f"{path}/__init__.py"} & loaded
-    assert loaded <= set(found)
-    assert "crepe/cli.py" not in found
 
 
 def test_a_step_gets_all_of_the_configuration_that_it_needs(tmp_path, monkeypatch):
@@ -177,10 +126,6 @@ def test_files_pass_the_linters(tmp_path):
     tiny.run(ROOT, "snakefmt", "--check", "Snakefile", "workflow")
 
 
-def test_snakefile_is_short():
-    assert len((ROOT / "Snakefile").read_text().splitlines()) <= 40
-
-
 @pytest.mark.parametrize(
     ("options", "messages"),
     [
@@ -202,28 +147,6 @@ def test_a_bad_configuration_is_refused_in_a_few_lines(tmp_path, options, messag
     assert len(text.splitlines()) < 12
 
 
-# --- Snakemake's own lock
-
-
-@pytest.mark.parametrize(("machine", "alive", "unlocked"), [("", False, True), ("", True, False), ("x", False, False)])
-def test_a_lock_is_removed_if_its_snakemake_was_killed_here(tmp_path, machine, alive, unlocked):
-    tiny.project(tmp_path)
-    (tmp_path / ".snakemake/locks").mkdir(parents=True)
-    (tmp_path / ".snakemake/locks/0.output.lock").write_text("data/raw/toys.tgz\n")
-    with (tmp_path / ".snakemake/alive").open("w") as stream:
-        stream.write(machine or platform.node())
-        stream.flush()
-        if alive:
-            fcntl.flock(stream, fcntl.LOCK_SH)
-        command = ["snakemake", "--cores", "1", "data/raw/toys.tgz"]
-        text = tiny.run(tmp_path, *command, status=0 if unlocked else 1)
-        assert ("Removed the lock of a Snakemake that was killed." in text) == unlocked
-        assert ("It can be removed with the --unlock argument" in text) == (not unlocked)
-    if machine:
-        tiny.run(tmp_path, "snakemake", "--unlock", "data/raw/toys.tgz")
-        tiny.run(tmp_path, *command)
-
-
 # --- The real thing
 
 
@@ -231,7 +154,8 @@ def test_a_lock_is_removed_if_its_snakemake_was_killed_here(tmp_path, machine, a
 def finished(tmp_path_factory):
     """The tiny study, run from the archives to the report, with a fault on the way that is mended."""
     project = tiny.project(tmp_path_factory.mktemp("workflow"), ("toys", "others"), ("bow",))
-    command = ["snakemake", "--cores", "2", "--set-threads", *ONE_THREAD, "--resources", "gpu=1", "--logger", "crepe"]
+    threads = ["--set-threads", "train=1", "evaluate=1"]
+    command = ["snakemake", "--cores", "2", *threads, "--resources", "gpu=1", "--logger", "crepe"]
     catalog = project / "config/datasets.yaml"
     tiny.update(catalog, {"catalog": {"datasets": {"others": {"train_rows": tiny.ROWS["train"] + 1}}}})
     tiny.run(project, *command[:-2], "data/shards/words/toys/manifest.json")
@@ -407,7 +331,7 @@ def test_a_row_of_each_kind(tmp_path):
         {"training": {"ngrams-tfidf": {"learning_rate": 5.0}, "counts": {"learning_rate": 0.1}}},
     )
     (project / "few.dat").write_text("UTF-8\nmarket|1\n-|bazaar|fair\nnew|1\n-|fresh|brand new\n")
-    command = ["snakemake", "--cores", "2", "--set-threads", *ONE_THREAD, "--resources", "gpu=1"]
+    command = ["snakemake", "--cores", "2", "--resources", "gpu=1"]
     text = tiny.run(project, *command)
     assert "start vectors learnt " in text
     assert "start thesaurus few" in text

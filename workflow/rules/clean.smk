@@ -1,25 +1,25 @@
 rule clean:
-    """Turn a dataset's CSV files into Parquet. In: the archive; out: a table a split, and what they hold."""
+    """Turn a dataset's CSV files into Parquet. In: the archive; out: a table a split, and their record."""
     input:
-        archive="data/raw/{dataset}.tgz",
-        code=sources("data.clean"),
+        layout.archive("{dataset}"),
     output:
-        train="data/clean/{dataset}/train.parquet",
-        test="data/clean/{dataset}/test.parquet",
-        about="data/clean/{dataset}/clean.json",
+        train=layout.clean("{dataset}") / "train.parquet",
+        test=layout.clean("{dataset}") / "test.parquet",
+        record=layout.clean("{dataset}") / layout.CLEAN_RECORD,
     log:
-        "logs/clean/{dataset}.log",
+        layout.log("clean", "{dataset}"),
     benchmark:
-        "logs/clean/{dataset}.tsv"
+        layout.log("clean", "{dataset}", suffix="tsv")
     conda:
         "../../environment.yml"
-    threads: 4
+    threads: 1
     resources:
         mem_mb=8_000,
-        runtime=text_minutes,
+        runtime=steps.text_minutes,
     params:
-        config=clean_config,
-        folder=subpath(output.about, parent=True),
+        code=code("clean"),
+        config=steps.clean_config,
+        folder=subpath(output.record, parent=True),
     shell:
-        "crepe clean {wildcards.dataset:q} --archive {input.archive:q} --output {params.folder:q}"
+        "crepe clean {wildcards.dataset:q} --archive {input:q} --output {params.folder:q}"
         " --config {params.config:q} > {log:q} 2>&1"

@@ -1,90 +1,59 @@
 rule demo_data:
     """Collect the demo's dataset from docstrings on this machine. Out: an archive of the paper's format."""
-    input:
-        code=sources("data.demo_data"),
     output:
-        DEMO,
+        layout.DEMO_ARCHIVE,
     log:
-        "logs/demo_data.log",
+        layout.log("demo_data"),
     benchmark:
-        "logs/demo_data.tsv"
+        layout.log("demo_data", suffix="tsv")
     conda:
         "../../environment.yml"
     threads: 1
     resources:
         mem_mb=2_000,
         runtime=10,
+    params:
+        code=code("demo_data"),
     shell:
         "crepe demo-data --output {output:q} > {log:q} 2>&1"
 
 
 rule download:
-    """Fetch a dataset's archive, checked. In: nothing, or a file on this machine; out: the archive."""
+    """Fetch a dataset's archive, checked. In: nothing, or a file without a checksum; out: the archive."""
     input:
-        archive=local_file,
-        code=sources("data.download"),
+        steps.before_download,
     output:
-        "data/raw/{dataset}.tgz",
+        layout.archive("{dataset}"),
     log:
-        "logs/download/{dataset}.log",
+        layout.log("download", "{dataset}"),
     benchmark:
-        "logs/download/{dataset}.tsv"
+        layout.log("download", "{dataset}", suffix="tsv")
     conda:
         "../../environment.yml"
     threads: 1
     resources:
         mem_mb=1_000,
-        runtime=download_minutes,
+        runtime=steps.download_minutes,
     params:
-        archives=checksums,
-        config=download_config,
+        files=steps.checksums,
+        config=steps.download_config,
     shell:
-        "crepe download {wildcards.dataset:q} --output {output:q} --config {params.config:q} > {log:q} 2>&1"
+        "crepe download {wildcards[0]:q} --output {output:q} --config {params.config:q} > {log:q} 2>&1"
 
 
-rule thesaurus:
-    """Fetch a thesaurus, checked. In: nothing, or a file on this machine; out: the file."""
-    input:
-        file=local_file,
-        code=sources("data.download"),
+use rule download as thesaurus with:
     output:
-        "data/raw/{thesaurus}.dat",
+        layout.thesaurus("{thesaurus}"),
     log:
-        "logs/thesaurus/{thesaurus}.log",
+        layout.log("thesaurus", "{thesaurus}"),
     benchmark:
-        "logs/thesaurus/{thesaurus}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=1_000,
-        runtime=download_minutes,
-    params:
-        files=checksums,
-        config=download_config,
-    shell:
-        "crepe download {wildcards.thesaurus:q} --output {output:q} --config {params.config:q} > {log:q} 2>&1"
+        layout.log("thesaurus", "{thesaurus}", suffix="tsv")
 
 
-rule published:
-    """Fetch a file of word vectors, checked. In: nothing, or a file on this machine; out: the file."""
-    input:
-        file=local_file,
-        code=sources("data.download"),
+use rule download as published with:
     output:
-        "data/raw/{published}.bin.gz",
+        layout.published_vectors("{published}"),
     log:
-        "logs/published/{published}.log",
+        layout.log("published", "{published}"),
     benchmark:
-        "logs/published/{published}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=1_000,
-        runtime=download_minutes,
-    params:
-        files=checksums,
-        config=download_config,
-    shell:
-        "crepe download {wildcards.published:q} --output {output:q} --config {params.config:q} > {log:q} 2>&1"
+        layout.log("published", "{published}", suffix="tsv")

@@ -1,30 +1,30 @@
 rule encode:
     """Turn clean text into shards of integers. In: the clean tables, a feature's thesaurus; out: the manifest.
 
-    How many shards there are depends on the rows, so the manifest stands for them: it has their digests, they are
-    compared whenever they are opened, and it appears when they all are there, the last of its folder.
+    The number of shards depends on the rows, so the manifest stands for them: it has their digests, which are compared
+    whenever shards are opened, and it is the last file of its folder to appear.
     """
     input:
-        train="data/clean/{dataset}/train.parquet",
-        test="data/clean/{dataset}/test.parquet",
-        about="data/clean/{dataset}/clean.json",
-        thesaurus=synonyms,
-        code=encode_code,
+        train=rules.clean.output.train,
+        test=rules.clean.output.test,
+        record=rules.clean.output.record,
+        thesaurus=steps.thesaurus,
     output:
-        "data/shards/{feature}/{dataset}/manifest.json",
+        layout.shards("{feature}", "{dataset}") / layout.MANIFEST,
     log:
-        "logs/encode/{feature}/{dataset}.log",
+        layout.log("encode", "{feature}", "{dataset}"),
     benchmark:
-        "logs/encode/{feature}/{dataset}.tsv"
+        layout.log("encode", "{feature}", "{dataset}", suffix="tsv")
     conda:
         "../../environment.yml"
-    threads: 4
+    threads: 1
     resources:
         mem_mb=8_000,
-        runtime=word_minutes,
+        runtime=steps.word_minutes,
     params:
-        config=encode_config,
-        clean=subpath(input.about, parent=True),
+        code=steps.encode_code,
+        config=steps.encode_config,
+        clean=subpath(input.record, parent=True),
         shards=subpath(output[0], parent=True),
     shell:
         "crepe encode {wildcards.dataset:q} {wildcards.feature:q} --clean {params.clean:q} --output {params.shards:q}"

@@ -1,25 +1,27 @@
 rule evaluate:
-    """Test a trained model on every test row. In: the run and its shards; out: figures and predictions."""
+    """Test a trained model on every test row. In: the run and its shards; out: metrics and predictions."""
     input:
-        weights=f"{RUN}/model.safetensors",
-        run=f"{RUN}/run.json",
-        manifest=manifest,
-        code=model_code("evaluation.evaluate"),
+        weights=rules.train.output.weights,
+        run=rules.train.output.run,
+        manifest=steps.manifest,
     output:
-        metrics=f"{RUN}/metrics.json",
-        predictions=f"{RUN}/predictions.parquet",
+        metrics=RUN / layout.METRICS,
+        predictions=RUN / layout.PREDICTIONS,
     log:
-        f"logs/{study.name}/evaluate/{{dataset}}/{{model}}/{{seed}}.log",
+        layout.log(study.name, "evaluate", "{dataset}", "{model}", "{seed}"),
     benchmark:
-        f"logs/{study.name}/evaluate/{{dataset}}/{{model}}/{{seed}}.tsv"
+        layout.log(study.name, "evaluate", "{dataset}", "{model}", "{seed}", suffix="tsv")
+    # Each model is tested right after its training.
+    priority: 1
     conda:
         "../../environment.yml"
-    threads: 4
+    threads: steps.model_threads
     resources:
         gpu=1,
-        mem_mb=model_mb,
-        runtime=evaluate_minutes,
+        mem_mb=steps.model_mb,
+        runtime=steps.evaluate_minutes,
     params:
+        code=steps.evaluate_code,
         shards=subpath(input.manifest, parent=True),
         folder=subpath(input.run, parent=True),
     shell:

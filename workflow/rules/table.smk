@@ -1,17 +1,15 @@
 rule table:
-    """Set the study's results beside the paper's. In: every run's figures; out: the table, as CSV and Markdown."""
+    """Set the study's results beside the paper's. In: every run's metrics; out: the table, as CSV and Markdown."""
     input:
-        metrics=runs("metrics.json"),
-        runs=runs("run.json"),
-        paper=PAPER,
-        code=sources("results.table"),
+        metrics=steps.runs(layout.METRICS),
+        runs=steps.runs(layout.RECORD),
     output:
-        csv=report(f"{STUDY}/table.csv", caption="../report/table.rst", category="Table"),
-        markdown=f"{STUDY}/table.md",
+        csv=report(layout.table(study.name), caption="../report/table.rst", category="Table"),
+        markdown=layout.table(study.name, "md"),
     log:
-        f"logs/{study.name}/table.log",
+        layout.log(study.name, "table"),
     benchmark:
-        f"logs/{study.name}/table.tsv"
+        layout.log(study.name, "table", suffix="tsv")
     conda:
         "../../environment.yml"
     threads: 1
@@ -19,7 +17,9 @@ rule table:
         mem_mb=2_000,
         runtime=10,
     params:
-        config=study_config(),
+        code=code("table"),
+        config=steps.study_config(),
+        paper=steps.paper(),
     shell:
         "crepe table --config {params.config:q} > {log:q} 2>&1"
 
@@ -27,23 +27,20 @@ rule table:
 rule report:
     """Show the study's results, one page. In: the table and every run; out: the page.
 
-    Texts, predictions and weights are shown where they are on this machine, and need no line here: when they change, so
-    do the figures and records of their run.
+    Texts, predictions and weights are shown if they are on this machine. They need no line here: when they change, so
+    do the metrics and records of their run.
     """
     input:
-        table=f"{STUDY}/table.csv",
-        metrics=runs("metrics.json"),
-        runs=runs("run.json"),
-        history=runs("history.csv"),
-        paper=PAPER,
-        code=sources("results.report"),
-        templates=multiext("crepe/results/report/", "page.html", "page.css", "page.js", "run.html"),
+        table=rules.table.output.csv,
+        metrics=steps.runs(layout.METRICS),
+        runs=steps.runs(layout.RECORD),
+        history=steps.runs(layout.HISTORY),
     output:
-        report(f"{STUDY}/report.html", caption="../report/report.rst", category="Report"),
+        report(layout.report(study.name), caption="../report/report.rst", category="Report"),
     log:
-        f"logs/{study.name}/report.log",
+        layout.log(study.name, "report"),
     benchmark:
-        f"logs/{study.name}/report.tsv"
+        layout.log(study.name, "report", suffix="tsv")
     conda:
         "../../environment.yml"
     threads: 1
@@ -51,6 +48,8 @@ rule report:
         mem_mb=4_000,
         runtime=60,
     params:
-        config=study_config(),
+        code=code("report"),
+        config=steps.study_config(),
+        paper=steps.paper(),
     shell:
         "crepe report --config {params.config:q} > {log:q} 2>&1"

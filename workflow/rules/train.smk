@@ -1,29 +1,31 @@
 rule train:
     """Train a model on a dataset. In: its shards; out: weights, learning curve, provenance."""
     input:
-        manifest=manifest,
-        vectors=vectors,
-        code=model_code("training.train"),
+        manifest=steps.manifest,
+        vectors=steps.vectors,
     output:
-        weights=f"{RUN}/model.safetensors",
-        history=f"{RUN}/history.csv",
-        run=f"{RUN}/run.json",
+        weights=RUN / layout.MODEL,
+        history=RUN / layout.HISTORY,
+        run=RUN / layout.RECORD,
     log:
-        f"logs/{study.name}/train/{{dataset}}/{{model}}/{{seed}}.log",
+        layout.log(study.name, "train", "{dataset}", "{model}", "{seed}"),
     benchmark:
-        f"logs/{study.name}/train/{{dataset}}/{{model}}/{{seed}}.tsv"
+        layout.log(study.name, "train", "{dataset}", "{model}", "{seed}", suffix="tsv")
+    priority: steps.train_priority
     conda:
         "../../environment.yml"
-    threads: 4
+    threads: steps.model_threads
     resources:
         gpu=1,
-        mem_mb=model_mb,
-        runtime=train_minutes,
+        mem_mb=steps.model_mb,
+        runtime=steps.train_minutes,
     params:
-        config=train_config,
+        code=steps.train_code,
+        settings=steps.train_settings,
+        config=steps.train_config,
         shards=subpath(input.manifest, parent=True),
         folder=subpath(output.run, parent=True),
-        vectors=vectors_option,
+        vectors=steps.vectors_option,
     shell:
         "crepe train {wildcards.dataset:q} {wildcards.model:q} --seed {wildcards.seed} --shards {params.shards:q}"
         " {params.vectors} --output {params.folder:q} --config {params.config:q} > {log:q} 2>&1"

@@ -1,23 +1,23 @@
 rule vectors:
     """Find a vector for each word of a vocabulary. In: shards of words, and a published file; out: the vectors."""
     input:
-        manifest="data/shards/{feature}/{dataset}/manifest.json",
-        file=published,
-        code=sources("data.vectors"),
+        manifest=rules.encode.output[0],
+        file=steps.published_vectors,
     output:
-        "data/vectors/{vectors}/{feature}/{dataset}.safetensors",
+        layout.vectors("{vectors}", "{feature}", "{dataset}"),
     log:
-        "logs/vectors/{vectors}/{feature}/{dataset}.log",
+        layout.log("vectors", "{vectors}", "{feature}", "{dataset}"),
     benchmark:
-        "logs/vectors/{vectors}/{feature}/{dataset}.tsv"
+        layout.log("vectors", "{vectors}", "{feature}", "{dataset}", suffix="tsv")
     conda:
         "../../environment.yml"
     threads: 1
     resources:
         mem_mb=8_000,
-        runtime=word_minutes,
+        runtime=steps.word_minutes,
     params:
-        config=vectors_config,
+        code=code("vectors"),
+        config=steps.vectors_config,
         shards=subpath(input.manifest, parent=True),
     shell:
         "crepe vectors {wildcards.dataset:q} {wildcards.feature:q} {wildcards.vectors:q} --shards {params.shards:q}"

@@ -1,12 +1,11 @@
 """Snakemake plugin of this project: targets may stand last on the command line, and `--logger crepe` shows the study.
 
 Snakemake imports its logger plugins before it reads its command line. Some of its options take every word that
-follows, so `snakemake --cores 8 --resources gpu=1 all` would take `all` for a resource and fail.
+follows, so `snakemake --cores 8 --resources gpu=1 all` would take `all` for a resource and fail: see `move_targets`.
 """
 
 import sys
 from logging import LogRecord
-from pathlib import Path
 
 from rich.live import Live
 from snakemake_interface_logger_plugins.base import LogHandlerBase
@@ -15,29 +14,12 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from crepe.config import Config
 from crepe.monitor import view
 from crepe.monitor.board import Key, State, look
-
-PAIRS = {"--resources", "--res", "--set-threads", "--set-resources", "--default-resources", "--config", "-C"}
-FILES = {"--configfile", "--configfiles"}
-"""Options that take every word that follows: `NAME=VALUE` pairs, and names of configuration files."""
+from crepe.workflow.command_line import move_targets
 
 CHATTER = {LogEvent.WORKFLOW_STARTED, LogEvent.RESOURCES_INFO, LogEvent.JOB_STARTED}
 
 
-def targets_first(words: list[str]) -> list[str]:
-    """The words of a command line with the targets that follow a greedy option moved to the front."""
-    targets, rest, option = [], [], ""
-    for before, word in zip(["", *words], words, strict=False):
-        option = word if word.startswith("-") else option
-        value = "=" in word if option in PAIRS else before == option or word.endswith((".yaml", ".yml"))
-        if word != option and option in PAIRS | FILES and not value:
-            targets.append(word)
-        else:
-            rest.append(word)
-    return targets + rest
-
-
-if Path(sys.argv[0]).name == "snakemake":
-    sys.argv[1:] = targets_first(sys.argv[1:])
+move_targets(sys.argv)
 
 
 class LogHandler(LogHandlerBase):

@@ -1,0 +1,278 @@
+"""The parts of the rules that depend on the configuration: parameters, input files, and needs of each job.
+
+`workflow/rules/common.smk` makes one `Steps`; the rules name its methods as input functions, parameters and resources.
+Snakemake calls these with the job's wildcards. A parameter that changes makes its job run again, but for parameters
+whose function asks for `output`: Snakemake takes no notice of changes in those.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shlex
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any, TextIO
+
+from crepe import layout
+from crepe.config import Config, load, merge
+from crepe.config.catalog import WEIGHTS, Dataset, Thesaurus, Vectors
+from crepe.workflow import lock
+from crepe.workflow.code import code
+
+Wildcards = Any
+"""Snakemake's wildcards: attributes by name, and a mapping by `dict`."""
+
+SECTIONS = {"dataset": "datasets", "thesaurus": "thesauri", "published": "vectors"}
+"""Wildcard of a download and its section of the catalog."""
+
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd")
+"""Devices of NVIDIA's and AMD's drivers."""
+
+
+class Steps:
+    """The jobs of a study, as its configuration has them.
+
+    Args:
+        config: the study.
+        workflow: Snakemake's object of that name.
+    """
+
+    def __init__(self, config: Config, workflow: Any) -> None:
+        self.config, self._workflow = config, workflow
+        self._alive: TextIO | None = None
+
+    # --- Parameters: the settings that a step depends on, as JSON. All values are there, defaults too, so that a
+    # default that changes is noticed.
+
+    def download_config(self, wildcards: Wildcards, output: object) -> str:
+        """The whole entry of what is downloaded; changes in it go unnoticed, see `checksums`."""
+        ((kind, key),) = dict(wildcards).items()
+        return _json({"catalog": {SECTIONS[kind]: {key: self._entry(wildcards).as_dict()}}})
+
+    def checksums(self, wildcards: Wildcards) -> list[str]:
+        """Checksums of the files that will do, or the address of a source without one."""
+        return sorted({source.sha256 or source.md5 or source.url for source in self._entry(wildcards).sources})
+
+    def clean_config(self, wildcards: Wildcards) -> str:
+        """What the dataset's archive must hold."""
+        return _json(self._dataset(wildcards.dataset, "csv_md5"))
+
+    def encode_config(self, wildcards: Wildcards) -> str:
+        """The feature, and the entry of its thesaurus, which has a checksum."""
+        feature = self.config.feature(wildcards.feature)
+        thesauri = self.config.catalog.thesauri
+        key = Path(feature.thesaurus or "").stem
+        part = {key: thesauri[key].as_dict()} if key in thesauri else {}
+        return _json({"catalog": {"features": {wildcards.feature: feature.as_dict()}, "thesauri": part}})
+
+    def vectors_config(self, wildcards: Wildcards) -> str:
+        """The entry of the vectors."""
+        key = wildcards.vectors
+        return _json({"catalog": {"vectors": {key: self.config.vectors(key).as_dict()}}})
+
+    def train_config(self, wildcards: Wildcards, output: object) -> str:
+        """The dataset, and the model with all that its entry names; changes go unnoticed, see `train_settings`."""
+        part = self._dataset(wildcards.dataset, "title", "paper", "batches_per_epoch")
+        return _json(merge(part, self._model(wildcards.model)))
+
+    def train_settings(self, wildcards: Wildcards) -> str:
+        """What of `train_config` changes a training; titles, and what of the paper it is compared with, do not."""
+        part = self._dataset(wildcards.dataset, "batches_per_epoch")
+        return _json(merge(part, self._model(wildcards.model)))
+
+    def study_config(self) -> str:
+        """The study, with its datasets and models."""
+        part: dict[str, Any] = {key: getattr(self.config, key) for key in ("name", "datasets", "models", "seeds")}
+        for key in self.config.datasets:
+            part = merge(part, self._dataset(key, "title", "paper", "batches_per_epoch", "english"))
+        for key in self.config.models:
+            part = merge(part, self._model(key))
+        return _json(part)
+
+    def paper(self) -> str:
+        """Digest of the paper's figures, and of the schedules that runs are compared with."""
+        tables = [path.read_text(encoding="utf-8") for path in sorted(layout.PAPER.glob("*.csv"))]
+        reference = load()
+        schedules = {key: recipe.as_dict() for key, recipe in reference.training.items()}
+        models = {key: model.training for key, model in reference.catalog.models.items()}
+        return hashlib.sha256(_json({"tables": tables, "training": schedules, "models": models}).encode()).hexdigest()
+
+    def _dataset(self, key: str, *fields: str) -> dict[str, Any]:
+        """What the archive of a dataset must hold, and some more fields of its entry."""
+        entry = self.config.catalog.datasets[key].as_dict()
+        fields = ("fields", "classes", "train_rows", "test_rows", *fields)
+        return {"catalog": {"datasets": {key: {field: entry[field] for field in fields}}}}
+
+    def _model(self, key: str) -> dict[str, Any]:
+        """The entry of a model and those that it names."""
+        catalog = self.config.catalog
+        model, feature, network, recipe = self.config.model(key)
+        # How fast it is says nothing of what it is.
+        entry = {name: value for name, value in model.as_dict().items() if name != "speed"}
+        return {
+            "catalog": {
+                "features": {model.feature: feature.as_dict()},
+                "networks": {model.network: network.as_dict()},
+                "models": {key: entry},
+                "vectors": {name: value.as_dict() for name, value in catalog.vectors.items() if name == model.weights},
+            },
+            "training": {model.training: recipe.as_dict()},
+        }
+
+    # --- Code: see `crepe.workflow.code`
+
+    def encode_code(self, wildcards: Wildcards) -> str:
+        """The code that makes a feature."""
+        return code("encode", self.config.feature(wildcards.feature).kind)
+
+    def train_code(self, wildcards: Wildcards) -> str:
+        """The code that trains a model."""
+        return code("train", self._network(wildcards))
+
+    def evaluate_code(self, wildcards: Wildcards) -> str:
+        """The code that tests a model."""
+        return code("evaluate", self._network(wildcards))
+
+    def _network(self, wildcards: Wildcards) -> str:
+        _, _, network, _ = self.config.model(wildcards.model)
+        return network.kind
+
+    # --- Input files that depend on more than wildcards
+
+    def before_download(self, wildcards: Wildcards) -> list[str]:
+        """The file on this machine that a download copies, if that is its only source and has no checksum.
+
+        Snakemake calls this for every study while it plans, before it takes its lock. If jobs are to run, a lock of a
+        Snakemake that was killed is removed first.
+        """
+        if self._alive is None and self._runs_jobs():
+            self._alive = lock.remove_if_stale()
+        sources = self._entry(wildcards).sources
+        if len(sources) == 1 and sources[0].local and not sources[0].checksum:
+            return [str(sources[0].local)]
+        return []
+
+    def _runs_jobs(self) -> bool:
+        """Whether Snakemake plans jobs that it will run, in place of showing them (`-n`, `--summary`, `--dag`, ...)."""
+        workflow = self._workflow
+        return workflow.is_main_process and workflow.executor_plugin is not None and not workflow.dryrun
+
+    def thesaurus(self, wildcards: Wildcards) -> list[str]:
+        """The thesaurus of a feature, if it has one."""
+        thesaurus = self.config.feature(wildcards.feature).thesaurus
+        return [thesaurus] if thesaurus else []
+
+    def published_vectors(self, wildcards: Wildcards) -> list[str]:
+        """The file that vectors come from, unless they are learnt."""
+        key = wildcards.vectors
+        return [str(layout.published_vectors(key))] if self.config.vectors(key).sources else []
+
+    def manifest(self, wildcards: Wildcards) -> str:
+        """The manifest of the shards that a run is trained and tested on."""
+        model, *_ = self.config.model(wildcards.model)
+        return str(layout.shards(model.feature, wildcards.dataset) / layout.MANIFEST)
+
+    def vectors(self, wildcards: Wildcards) -> list[str]:
+        """The vectors that a model starts from, if it does."""
+        model, *_ = self.config.model(wildcards.model)
+        if model.weights in WEIGHTS:
+            return []
+        return [str(layout.vectors(model.weights, model.feature, wildcards.dataset))]
+
+    def vectors_option(self, wildcards: Wildcards, input: Any) -> str:
+        """`crepe train`'s option for `vectors`."""
+        return f"--vectors {shlex.quote(input.vectors[0])}" if input.vectors else ""
+
+    def runs(self, file: str) -> list[str]:
+        """A file of every run of the study."""
+        return [
+            str(layout.run(self.config.name, dataset, model, seed) / file)
+            for dataset, model, seed in product(self.config.datasets, self.config.models, self.config.seeds)
+            if self.config.chosen(dataset, model)
+        ]
+
+    def records(self) -> list[str]:
+        """A small file of every training and test of the study."""
+        return [*self.runs(layout.RECORD), *self.runs(layout.METRICS)]
+
+    # --- Order and threads
+
+    def train_priority(self, wildcards: Wildcards) -> float:
+        """Cheap trainings come before dear ones, and all of them before encoding, so that no GPU waits for work."""
+        return 10_000 / self.train_minutes(wildcards)
+
+    def model_threads(self, wildcards: Wildcards) -> int:
+        """Threads of a training or a test: 1 on a GPU; on a CPU, the cores that each of the jobs at a time has."""
+        cores = self._workflow.global_resources["_cores"].value
+        if cores is None or not self._workflow.local_exec or has_gpu():
+            return 1
+        resources = self._workflow.global_resources
+        slots = resources["gpu"].value if "gpu" in resources else cores
+        return max(1, int(cores) // max(1, int(slots)))
+
+    # --- Needs of a job, for a scheduler: minutes and megabytes, generous estimates
+
+    def download_minutes(self, wildcards: Wildcards) -> int:
+        """Time limit at a megabyte a second."""
+        return 30 + max(source.bytes or 0 for source in self._entry(wildcards).sources) // 60_000_000
+
+    def text_minutes(self, wildcards: Wildcards) -> int:
+        """Time limit at 2,000 rows a second."""
+        return 10 + self._rows(wildcards) // 120_000
+
+    def word_minutes(self, wildcards: Wildcards) -> int:
+        """Time limit at 200 rows a second, for word2vec and k-means."""
+        return 10 + self._rows(wildcards) // 12_000
+
+    def train_minutes(self, wildcards: Wildcards) -> int:
+        """Time limit of a training at the model's speed, tests after each epoch included."""
+        model, _, _, recipe = self.config.model(wildcards.model)
+        dataset = self.config.dataset(wildcards.dataset)
+        batches = recipe.batches_per_epoch or dataset.batches_per_epoch
+        samples = recipe.epochs * (batches * recipe.batch_size + dataset.test_rows)
+        return 30 + samples // (60 * model.speed)
+
+    def evaluate_minutes(self, wildcards: Wildcards) -> int:
+        """Time limit of a test at the model's speed."""
+        model, *_ = self.config.model(wildcards.model)
+        return 10 + self.config.dataset(wildcards.dataset).test_rows // (60 * model.speed)
+
+    def model_mb(self, wildcards: Wildcards) -> int:
+        """Memory for the encoded data, twice, and for the model with its checkpoint.
+
+        A byte of AG's News' text is 1.0 of characters, 0.7 of words, 0.8 of places for synonyms, 1.6 of n-grams; of
+        n-grams it is more where words are shorter and fewer, as in Sogou's Pinyin.
+        """
+        model, *_ = self.config.model(wildcards.model)
+        feature = self.config.feature(model.feature)
+        bytes_each = 3 if feature.kind == "ngrams" else 2 if feature.thesaurus else 1
+        return 6_000 + 2 * bytes_each * self._text_mb(wildcards)
+
+    def _text_mb(self, wildcards: Wildcards) -> int:
+        """Size of a dataset's texts: three times that of its archive, or else 1,014 bytes a row."""
+        packed = max(source.bytes or 0 for source in self.config.dataset(wildcards.dataset).sources)
+        return (3 * packed or 1_014 * self._rows(wildcards)) // 1_000_000
+
+    def _rows(self, wildcards: Wildcards) -> int:
+        dataset = self.config.dataset(wildcards.dataset)
+        return dataset.train_rows + dataset.test_rows
+
+    # --- Downloads
+
+    def _entry(self, wildcards: Wildcards) -> Dataset | Thesaurus | Vectors:
+        """The entry of what is downloaded."""
+        ((kind, key),) = dict(wildcards).items()
+        if kind == "dataset":
+            return self.config.dataset(key)
+        return self.config.thesaurus(key) if kind == "thesaurus" else self.config.vectors(key)
+
+
+def has_gpu() -> bool:
+    """Whether this machine has a GPU that torch knows, told without importing torch."""
+    return any(map(os.path.exists, GPU_DEVICES)) or (platform.system(), platform.machine()) == ("Darwin", "arm64")
+
+
+def _json(part: Mapping[str, Any]) -> str:
+    return json.dumps(part, separators=(",", ":"), sort_keys=True)
