@@ -8,8 +8,9 @@ Texts are the arguments, else a file's rows, else the lines of standard input. F
 probability and the text, or a JSON object; or a row of a file, which appears when it is whole. The order is that of the
 texts, and no more than some thousands of them are in memory at a time.
 
-Files are CSV, with a header, or Parquet. A row's text is its column `text`, or else its columns `field_1`, `field_2`
-and so on as `crepe clean` has them, or else those that --fields names. The output has all columns of the input, then
+Files are what `crepe init-dataset` takes: CSV in its many forms, JSON lines, Parquet and Arrow. A row's text is its
+column `text`, or else its columns `field_1`, `field_2` and so on as `crepe clean` has them, or else those that --fields
+names, as a line of CSV: a name that holds a comma stands in quotes. The output has all columns of the input, then
 `class`, `probability` and `p_NAME` for each class, and `explanation` as JSON if it is asked for.
 
 --explain says what decided: see `crepe.inference.explain`. A terminal shows on blue what speaks for the class and on
@@ -17,10 +18,11 @@ orange what speaks against it; elsewhere they are marked {+so+} and [-so-].
 """
 
 import argparse
+import csv
 import json
-import os
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,6 +37,8 @@ from crepe.inference import streams
 from crepe.inference.classifier import Classifier, load
 from crepe.inference.explain import Piece, strong
 from crepe.io.progress import meter
+from crepe.io.tables import Table, as_text, open_table
+from crepe.options import add_device
 
 BYTES = 4 << 20
 """Bytes of standard input that are taken at a time, if there are as many."""
@@ -49,31 +53,35 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("model", metavar="MODEL", help="model.safetensors, or a folder that has one")
     parser.add_argument("texts", metavar="TEXT", nargs="*", help="a text to classify; texts come before options")
-    parser.add_argument("--input", type=Path, metavar="FILE", help="texts: a .csv or .parquet file")
+    parser.add_argument(
+        "--input", type=Path, metavar="FILE", help="a table of texts: CSV, JSON lines, Parquet or Arrow"
+    )
     parser.add_argument("--fields", metavar="NAME,NAME", help="columns of --input that make a text, in order")
     parser.add_argument("--output", type=Path, metavar="FILE", help="a .csv or .parquet file, instead of lines")
     parser.add_argument("--json", action="store_true", help="a JSON object a line, with every class's probability")
     parser.add_argument(
         "--explain", action="store_true", help="say what in a text decided; some hundred times the work"
     )
-    parser.add_argument("--device", default="auto", help="cuda, cuda:1, mps or cpu; default: the first that is there")
+    add_device(parser)
 
 
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
     if options.texts and options.input:
-        raise CrepeError("--input: texts are given, too; leave one of them out")
+        raise CrepeError("--input", "texts are given, too", "leave one of them out")
     if options.fields and not options.input:
-        raise CrepeError("--fields: names columns of --input, which is not given")
+        raise CrepeError("--fields", "names columns of --input, which is not given")
     if options.json and options.output:
-        raise CrepeError("--json: is for lines; leave it or --output out")
-    if options.output and not Path(options.output).parent.is_dir():
-        raise CrepeError(f"--output {options.output}: there is no folder {Path(options.output).parent}; make it first")
+        raise CrepeError("--json", "is for lines", "leave it or --output out")
+    if options.output and not options.output.parent.is_dir():
+        raise CrepeError(f"--output {options.output}", f"there is no folder {options.output.parent}", "make it first")
     source: Iterable[pa.RecordBatch]
     schema, fields = pa.schema({"text": pa.string()}), ["text"]
     if options.input:
-        source = table = streams.Table(options.input)
+        table = open_table(options.input, least=1)
         schema, fields = table.schema, _fields(table, options.fields)
+        print(f"{table.path}: {table.about}; texts: {', '.join(fields)}", file=sys.stderr)
+        source = (batch for batch, _ in table.read())
     else:
         lines = [options.texts] if options.texts else _lines(sys.stdin.buffer)
         source = (pa.record_batch({"text": pa.array(texts, pa.string())}) for texts in lines)
@@ -82,21 +90,20 @@ def main(options: argparse.Namespace) -> None:
         _write(classifier, source, schema, fields, options.output, options.explain)
         return
     show = _as_json if options.json else _as_line
-    console = Console(highlight=False, soft_wrap=True)
-    try:
-        for batch in source:
-            texts = _texts(batch, fields)
-            for text, answer in zip(texts, classifier.answers(texts, options.explain), strict=True):
-                show(console, classifier.classes, text, answer)
-            sys.stdout.flush()
-    except BrokenPipeError:  # Whoever reads, `head` say, has seen enough; nor can what is left be flushed at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    for batch in source:
+        texts = _texts(batch, fields)
+        for text, answer in zip(texts, classifier.answers(texts, options.explain), strict=True):
+            show(console, classifier.classes, text, answer)
+        sys.stdout.flush()
 
 
 def _lines(stream: BinaryIO) -> Iterator[list[str]]:
     """The lines of a stream, as many at a time as have come: a terminal or a slow program gets its answers at once."""
     number, rest = 0, b""
     while piece := stream.read1(BYTES):  # type: ignore[attr-defined]
+        if not number and not rest:
+            piece = piece.removeprefix(BOM_UTF8)
         *lines, rest = (rest + piece).split(b"\n")
         yield _decoded(lines, number)
         number += len(lines)
@@ -111,29 +118,37 @@ def _decoded(lines: Sequence[bytes], number: int) -> list[str]:
         try:
             texts.append(line.removesuffix(b"\r").decode())
         except UnicodeDecodeError as error:
-            raise CrepeError(f"standard input: line {number}: is not UTF-8 from byte {error.start + 1} on") from None
+            raise CrepeError(
+                "standard input", f"line {number}: is not UTF-8 from byte {error.start + 1} on", "convert it to UTF-8"
+            ) from None
     return texts
 
 
-def _fields(table: streams.Table, asked: str | None) -> list[str]:
+def _fields(table: Table, asked: str | None) -> list[str]:
     """Names of the columns that make a text."""
-    names = table.schema.names
-    numbered = sorted((name for name in names if re.fullmatch("field_[0-9]", name)), key=str)
-    fields = asked.split(",") if asked else ["text"] if "text" in names else numbered
+    names = table.names
+    if asked:
+        fields = [asked] if asked in names else next(csv.reader([asked], skipinitialspace=True))
+    elif "text" in names or len(names) == 1:
+        fields = ["text"] if "text" in names else names
+    else:
+        fields = sorted(name for name in names if re.fullmatch("field_[0-9]", name))
+    known = f"there are {', '.join(names)}"
     if not fields:
-        raise CrepeError(f"{table.path}: which columns are the text? --fields names them; there are {', '.join(names)}")
+        raise CrepeError(table.path, "which columns are the text cannot be told", f"--fields names them; {known}")
     for field in fields:
         if field not in names:
-            raise CrepeError(f"{table.path}: has no column {field!r}; there are {', '.join(names)}")
+            raise CrepeError(table.path, f"has no column {field!r}", known)
         kind = table.schema.field(field).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
-            raise CrepeError(f"{table.path}: column {field!r} is {kind}, not text; name others with --fields")
+            raise CrepeError(table.path, f"column {field!r} is {kind}, not text", "name others with --fields")
     return fields
 
 
 def _texts(batch: pa.RecordBatch, fields: list[str]) -> list[Text]:
     """The rows' texts; a missing field is an empty one."""
-    columns = [[value or "" for value in batch.column(field).to_pylist()] for field in fields]
+    columns = [[value or "" for value in as_text(batch.column(field)).to_pylist()] for field in fields]
     return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
 
 
@@ -151,7 +166,7 @@ def _write(
     names = [*schema.names, *(name for name, _ in added)]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise CrepeError(f"{output}: would have two columns named {twice[0]!r}; rename that of the input")
+        raise CrepeError(output, f"would have two columns named {twice[0]!r}", "rename that of the input")
     whole = pa.schema([*schema, *(pa.field(*column) for column in added)])
     with streams.writing(output, whole) as file, meter("predict", None, "texts") as done:
         for batch in source:

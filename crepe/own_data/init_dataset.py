@@ -22,16 +22,16 @@ from typing import IO, Any
 import polars as pl
 import yaml
 
-from crepe.config import FOLDER, load
+from crepe import layout
+from crepe.config import load
 from crepe.config.catalog import KEY
 from crepe.data.archive import pack
 from crepe.errors import CrepeError
-from crepe.io.files import digest, write_text
+from crepe.io.files import alone, digest, write_text, writing
 from crepe.own_data import tabular
-from crepe.own_data.inspection import FEW, LABEL, Columns, balance, choose, classes, oddities, shared
-from crepe.own_data.tabular import Table
+from crepe.own_data.inspection import FEW, LABEL, Columns, alike, balance, choose, classes, oddities, shared, shown
+from crepe.own_data.tabular import Rows, column
 
-OWN = Path("data/own")
 SHARE = 0.1
 """Of the rows kept for tests where there is no test file."""
 SEED = "0"
@@ -74,23 +74,31 @@ def init(
         CrepeError: a file is not well-formed, a column cannot be told or is not there, or the name is taken.
     """
     key = _key(name, file)
-    OWN.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{key}-", dir=OWN) as temporary, ExitStack() as opened:
+    # Alone in the folder, so that what a killed process left there is removed.
+    with (
+        alone(layout.OWN_DATA),
+        writing(layout.OWN_DATA),
+        TemporaryDirectory(prefix=f".{key}.", suffix=".part", dir=layout.OWN_DATA) as temporary,
+        ExitStack() as opened,
+    ):
         folder = Path(temporary)
 
         def new(name: str) -> IO[bytes]:
             return opened.enter_context((folder / name).open("w+b"))
 
         tables = {"train": tabular.read(file, folder / "train.parquet")}
-        columns = choose(tables["train"], label, texts)
+        left_out: list[str] = []
+        columns = choose(tables["train"], label, texts, left_out.append)
         if test is not None:
             tables["test"] = tabular.read(test, folder / "test.parquet")
             _same(tables["test"], columns, file)
         for table in tables.values():
-            tell(f"{table.path}: {table.about}")
+            tell(f"{table.path}: {table.table.about}")
         tell(f"label: {columns.label}; texts: {', '.join(columns.texts)}")
         counts = {split: classes(table, columns) for split, table in tables.items()}
         _check(counts, file, test)
+        for odd in [*left_out, *alike(counts["train"])]:
+            tell(f"odd: {odd}")
         rows = {split: dict.fromkeys(counts["train"], 0) for split in ("train", "test")}
         files = {f"{split}.csv": new(f"{split}.csv") for split in rows}
         few = {name for name, count in counts["train"].items() if count < FEW}
@@ -107,17 +115,17 @@ def init(
         for odd in [*between, *balance(rows["train"], rows["test"])]:
             tell(f"odd: {odd}")
         if not any(rows["test"].values()):
-            raise CrepeError(f"{file}: has too few rows to keep some for tests; name a test file by --test")
+            raise CrepeError(file, "has too few rows to keep some for tests", "name a test file by --test")
         for name, count in rows["train"].items():
-            tell(f"class {name}: {count:,} train rows, {rows['test'][name]:,} test rows")
+            tell(f"class {shown(name)}: {count:,} train rows, {rows['test'][name]:,} test rows")
         totals = {split: sum(count.values()) for split, count in rows.items()}
         how = "" if test else f" (some {SHARE:.0%}, by a hash of the text with seed {SEED})"
         tell(f"in all: {totals['train']:,} train rows, {totals['test']:,} test rows{how}")
-        archive = OWN / f"{key}.tgz"
+        archive = layout.OWN_DATA / f"{key}.tgz"
         names = new("classes.txt")
         names.write("".join(f"{name}\n" for name in rows["train"]).encode())
         pack(archive, f"{key}_csv", {"classes.txt": names, **files})
-    study = FOLDER / f"{key}.yaml"
+    study = layout.overlay(key)
     write_text(study, _study(key, file, test, archive, columns, list(rows["train"]), totals))
     tell(f"written: {archive}, {study}")
     tell(f"to run it: snakemake --cores all --resources gpu=1 all --configfile {study}")
@@ -125,32 +133,41 @@ def init(
 
 def _key(name: str | None, file: Path) -> str:
     key = name or re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-._")
+    remedy = "give another name by --name"
     if not KEY.fullmatch(key):
-        raise CrepeError(f"{key!r}: cannot be a folder's name; give one of letters, digits, '.', '_', '-' by --name")
-    path = FOLDER / f"{key}.yaml"
+        raise CrepeError(repr(key), "cannot be a folder's name", "give one of letters, digits, '.', '_', '-' by --name")
+    path = layout.overlay(key)
     if path.exists():
-        raise CrepeError(f"{path}: is there already; delete it, or give another name by --name")
-    if key in load().catalog.datasets:
-        raise CrepeError(f"{key!r}: is a dataset of config/datasets.yaml; give another name by --name")
+        raise CrepeError(path, "is there already", f"delete it, or {remedy}")
+    default = load()
+    if key in default.catalog.datasets:
+        raise CrepeError(repr(key), f"is a dataset of {layout.CONFIG}/datasets.yaml", remedy)
+    if key == default.name or layout.study(key).exists():
+        raise CrepeError(repr(key), f"is a study with results of its own, {layout.study(key)}", remedy)
     return key
 
 
-def _same(table: Table, columns: Columns, train: Path) -> None:
+def _same(table: Rows, columns: Columns, train: Path) -> None:
     for name in (columns.label, *columns.texts):
-        if name not in table.names:
-            raise CrepeError(f"{table.path}: has no column {name!r}, as {train} has; it has {', '.join(table.names)}")
+        if name not in table.table.names:
+            known = ", ".join(table.table.names)
+            raise CrepeError(table.path, f"has no column {name!r}, as {train} has", f"it has {known}")
+        table.table.check(name)
 
 
 def _check(counts: dict[str, dict[str, int]], file: Path, test: Path | None) -> None:
+    for path, found in zip((file, test), counts.values(), strict=False):
+        if not found:
+            raise CrepeError(str(path), "has no row with a label", "name the column of the labels by --label")
     if len(counts["train"]) < 2:
-        raise CrepeError(f"{file}: has {len(counts['train'])} class; two or more can be told apart")
+        raise CrepeError(file, "has 1 class", "two or more can be told apart")
     for name in counts.get("test", {}):
         if name not in counts["train"]:
-            raise CrepeError(f"{test}: class {name!r} is not in {file}, which can teach nothing of it")
+            raise CrepeError(str(test), f"class {shown(name)!r} is not in {file}, which can teach nothing of it")
 
 
 def _write(
-    table: Table,
+    table: Rows,
     columns: Columns,
     files: Mapping[str, IO[bytes]],
     rows: dict[str, dict[str, int]],
@@ -167,7 +184,7 @@ def _write(
     """
     numbers = {name: str(number) for number, name in enumerate(rows["train"], 1)}
     fields = [
-        pl.col(name).fill_null("").str.replace_all(r"\r\n|\r|\n", r"\n").str.replace_all('"', '""')
+        column(name).fill_null("").str.replace_all(r"\r\n|\r|\n", r"\n").str.replace_all('"', '""')
         for name in columns.texts
     ]
     quoted = ",".join(['"{}"'] * (1 + len(fields))) + "\n"
@@ -207,12 +224,12 @@ def _study(
         "batches_per_epoch": batches,
         "sources": [{"url": str(archive), "bytes": archive.stat().st_size, "sha256": digest(archive)}],
     }
-    names = "".join(f"#   {number}: {name}\n" for number, name in enumerate(classes, 1))
+    names = "".join(f"#   {number}: {shown(name)}\n" for number, name in enumerate(classes, 1))
     about = {"name": key, "datasets": [key], "models": list(MODELS), "seeds": [0]}
     catalog = {"catalog": {"datasets": {key: entry}}}
     return (
-        f"# Made by: {shlex.join(words)}\n#\n# Its classes:\n{names}#\n"
-        f"#   snakemake --cores all --resources gpu=1 all --configfile {FOLDER / key}.yaml\n"
+        f"# Made by: {shown(shlex.join(words))}\n#\n# Its classes:\n{names}#\n"
+        f"#   snakemake --cores all --resources gpu=1 all --configfile {layout.overlay(key)}\n"
         f"{yaml.safe_dump(about, sort_keys=False, default_flow_style=None)}\n"
         f"{yaml.safe_dump(catalog, sort_keys=False, allow_unicode=True)}"
     )

@@ -137,7 +137,11 @@ def test_fields_are_named(bag, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("columns", "options", "message"),
     [
-        ({"title": ["a"]}, [], "which columns are the text? --fields names them; there are title"),
+        (
+            {"title": ["a"], "n": [1]},
+            [],
+            "which columns are the text cannot be told; --fields names them; there are title, n",
+        ),
         ({"text": ["a"]}, ["--fields", "title"], "has no column 'title'; there are text"),
         ({"text": [1]}, [], "column 'text' is int64, not text"),
         ({"text": ["a"], "class": ["b"]}, [], "would have two columns named 'class'; rename that of the input"),
@@ -156,7 +160,7 @@ def test_a_fault_in_the_middle_leaves_the_old_file(bag, tmp_path, capsys):
     (tmp_path / "in.csv").write_bytes(b"text,id\n" + (b"purr " * 1000 + b",1\n") * 1500 + b"fly\n")
     (tmp_path / "out.csv").write_text("old")
     predict(bag, "--input", tmp_path / "in.csv", "--output", tmp_path / "out.csv", status=1)
-    assert "in.csv: cannot be read as csv" in capsys.readouterr().err
+    assert "in.csv: line 1502: has 1 fields where others have 2" in capsys.readouterr().err
     assert (tmp_path / "out.csv").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
 

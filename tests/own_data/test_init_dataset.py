@@ -305,13 +305,17 @@ def test_more_text_than_a_row_takes(capsys):
     [
         ([["cats", text] for text in texts(50)], "a.csv: has 1 class; two or more can be told apart"),
         (rows(12), "a.csv: has too few rows to keep some for tests; name a test file by --test"),
-        ([*rows(20), ["dogs", "a text\0of words"]], "a.csv: line 22: holds a NUL byte; take it out"),
+        (
+            [*rows(20), ["dogs", "a text\0of words"]],
+            "a.csv: line 22: holds a NUL byte; take it out, or, if the file is UTF-16 without a "
+            "byte-order mark, convert it to UTF-8",
+        ),
     ],
 )
 def test_tables_that_cannot_be_used(capsys, content, fault, monkeypatch):
     write("a.csv", content)
-    # Behind the sample that a file's kind is told by.
-    monkeypatch.setattr("crepe.own_data.tabular.SAMPLE", 600)
+    # Behind the sample from which a file's form is found.
+    monkeypatch.setattr("crepe.io.dialect.SAMPLE", 600)
     assert refused(capsys, "a.csv", "--label", "label") == fault
 
 
