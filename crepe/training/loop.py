@@ -1,15 +1,12 @@
-"""The training loop: it knows batches, epochs and checkpoints, and nothing of the network."""
+"""The training loop: epochs, batches and checkpoints. It knows nothing of the network's kind or of what it reads."""
 
 import math
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 import torch
 from torch import Tensor
@@ -17,10 +14,11 @@ from torch import Tensor
 from crepe.config.recipe import Recipe
 from crepe.errors import CrepeError
 from crepe.evaluation.metrics import predict
-from crepe.io.progress import meter
+from crepe.io.progress import Meter, meter
 from crepe.models.base import Network
 from crepe.models.batch import Split
 from crepe.training import checkpoints, heartbeat
+from crepe.training.interruption import interruptible, take
 from crepe.training.optimizer import SGDW, HalvingLR
 from crepe.training.sampler import Sampler
 from crepe.training.step import Step, step_of
@@ -37,36 +35,40 @@ HISTORY = (
 )
 """Columns of a history: a line an epoch, the train figures over the epoch's batches (dropout on)."""
 
-READING = 50
-"""Batches between two looks at the loss on a device that must be waited for."""
+READ_EVERY = 50
+"""On a GPU, read the loss (which synchronises) every this many batches; elsewhere it is read after each."""
 
-KEEPING_SECONDS = 600.0
-"""Time between two checkpoints at the most, looked at with the loss: no more than that is lost by a power cut."""
+CHECKPOINT_SECONDS = 600.0
+"""Write a checkpoint when the last one is older than this, looked at with the loss: a power cut costs no more."""
 
 
 @dataclass(kw_only=True, slots=True)
-class Run:
+class Training:
     """A network in training, and how far it has come."""
 
     title: str
+    """Name of the training in messages."""
     network: Network
     dtype: torch.dtype
-    """What is computed in."""
+    """Precision of the computation: float32, bfloat16 or float64."""
     recipe: Recipe
+    """With `batches_per_epoch` filled in."""
     seed: int
+    """Seed of draws and dropout, from 0 to `crepe.config.LARGEST_SEED`."""
     train: Split
     test: Split
     classes: int
+    """Number of classes."""
     done: int = 0
     """Batches trained."""
     history: list[dict[str, float]] = field(default_factory=list)
     """One entry an epoch, keys as in `HISTORY`."""
     seconds: float = 0.0
-    """Spent on training so far, over all starts; tests and checkpoints are not counted."""
+    """Time spent on training batches, over all starts; tests and checkpoints do not count."""
 
     @property
     def batches_per_epoch(self) -> int:
-        """Batches of an epoch."""
+        """Batches in an epoch."""
         assert self.recipe.batches_per_epoch is not None, "resolved from the dataset before"
         return self.recipe.batches_per_epoch
 
@@ -75,160 +77,199 @@ class Run:
         """Batches of the whole schedule."""
         return self.recipe.epochs * self.batches_per_epoch
 
+    @property
+    def epoch(self) -> int:
+        """Epoch of the last batch, counted from 1."""
+        return (self.done - 1) // self.batches_per_epoch + 1
+
+    @property
+    def epoch_samples(self) -> int:
+        """Samples of that epoch that have been trained."""
+        return (self.done - (self.epoch - 1) * self.batches_per_epoch) * self.recipe.batch_size
+
 
 def fit(
-    run: Run, folder: Path, identity: str, steps: int | None = None, show: Callable[[int], None] = lambda _: None
+    training: Training,
+    folder: Path,
+    identity: str,
+    steps: int | None = None,
+    show: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Train `run.network` by its recipe, from its last checkpoint in `folder` if there is one.
+    """Train a network by its recipe, from its last checkpoint in `folder` if there is one.
 
-    On SIGINT or SIGTERM a checkpoint is written before the signal takes its course.
+    On SIGINT or SIGTERM a checkpoint is written before the signal takes its course. A training that is stopped or
+    killed anywhere and started again ends with the same bits as one that runs through.
 
     Args:
-        run: what is trained; changed in place.
-        folder: where checkpoints go.
-        identity: of the run; checkpoints of others are not used.
-        steps: batches to end after; the whole schedule if None.
-        show: called with 0 before the first batch and with the number of each epoch that has ended, before its
-            checkpoint: of an epoch whose checkpoint is there, what it shows is there too.
+        training: the training, changed in place.
+        folder: folder of checkpoints and heartbeat.
+        identity: digest of all that the outcome depends on; checkpoints with another one are not used.
+        steps: batches to end after; None trains the whole schedule.
+        show: called with 0 before the first batch, and with the number of each epoch at its end, before its checkpoint:
+            if there is a checkpoint of an epoch, `show` has been called for it.
 
     Raises:
-        CrepeError: the loss is no longer a finite number, in training or on the test rows.
+        CrepeError: the loss, in training or on the test rows, is no longer a finite number.
     """
-    recipe = run.recipe
-    optimizer = SGDW(run.network.parameters(), recipe.learning_rate, recipe.momentum, recipe.weight_decay)
-    tally = torch.zeros(2, dtype=torch.float64, device=run.train.device)
-    """Loss and errors, summed over the rows of this epoch."""
-    state = _state(run, optimizer, tally)
-    found = checkpoints.load(folder, identity, state)
-    if found is not None:
-        (run.done, run.history, run.seconds), tensors = found[0].values(), found[1]
-        for name, tensor in state.items():
-            tensor.copy_(tensors[name])
-        print(f"{run.title}: goes on after {run.done:,} of {run.total:,} batches", file=sys.stderr, flush=True)
-    if run.done == 0:
+    recipe, end = training.recipe, training.total if steps is None else min(steps, training.total)
+    optimizer = SGDW(training.network.parameters(), recipe.learning_rate, recipe.momentum, recipe.weight_decay)
+    tally = torch.zeros(2, dtype=torch.float64, device=training.train.device)
+    """Loss and errors, each summed over the samples of this epoch."""
+    checkpoint = _Checkpoint(training, folder, identity, optimizer, tally)
+    checkpoint.load()
+    if training.done == 0:
         show(0)
-    step = step_of(Step(partial(run.network, dtype=run.dtype), optimizer, tally, run.recipe.max_grad_norm), run.network)
-    scheduler = HalvingLR(optimizer, recipe.halve_every, recipe.max_halvings, run.done // run.batches_per_epoch - 1)
-    sampler = Sampler(run.train.labels, run.classes, run.recipe.batch_size, run.seed)
-    end = run.total if steps is None else min(steps, run.total)
-    size, clock, note = run.recipe.batch_size, time.monotonic(), ""
-    begun, spent = run.done, run.seconds
-    kept = clock
-
-    def checkpoint() -> None:
-        progress = {"done": run.done, "history": run.history, "seconds": run.seconds}
-        checkpoints.save(folder, run.done, identity, progress, state)
-
-    def beat(testing: bool) -> heartbeat.Heartbeat:
-        speed = (run.done - begun) * size / max(run.seconds - spent, 1e-9)
-        error = run.history[-1]["test_error_pct"] if run.history else None
-        epoch = (run.done - 1) // run.batches_per_epoch + 1
-        return heartbeat.Heartbeat(epoch=epoch, epochs=run.recipe.epochs, speed=speed, error=error, testing=testing)
-
+    begun = training.done // training.batches_per_epoch
+    scheduler = HalvingLR(optimizer, recipe.halve_every, recipe.max_halvings, last_epoch=begun - 1)
+    forward = partial(training.network, dtype=training.dtype)
+    step = step_of(Step(forward, optimizer, tally, recipe.max_grad_norm), training.network)
+    sampler = Sampler(training.train.labels, training.classes, recipe.batch_size, training.seed)
     with (
         interruptible() as interrupted,
-        heartbeat.writing(folder) as onlookers,
-        meter(run.title, end * size, "samples", run.done * size) as bar,
+        heartbeat.writing(folder) as beats,
+        meter(training.title, end * recipe.batch_size, "samples", training.done * recipe.batch_size) as bar,
     ):
-        while run.done < end:
-            epoch, number = divmod(run.done, run.batches_per_epoch)
-            # Dropout is a function of seed and batch too.
-            torch.manual_seed((run.seed << 32) + run.done)
-            batch = run.train.drawn(sampler.rows(run.done), run.seed, run.done)
-            step(batch)
-            run.done += 1
-            ended = number + 1 == run.batches_per_epoch
-            due = ended or run.done == end
-            if due or run.done % READING == 0 or run.train.device.type == "cpu":
-                # The sum, so that no loss since the last look is passed over.
-                mean = float(tally[0]) / ((number + 1) * size)
-                run.seconds, clock = run.seconds + time.monotonic() - clock, time.monotonic()
-                _check(run, "loss", mean)
-                due = due or clock - kept >= KEEPING_SECONDS
-                note = f"epoch {epoch + 1} of {run.recipe.epochs}, loss {mean:.4f}"
-                if ended or onlookers.due:
-                    onlookers.write(beat(testing=ended))
-            bar.advance(size, note)
-            if ended:
-                run.history.append(_line(run, optimizer.param_groups[0]["lr"], tally))
+        monitor = _Monitor(training, tally, beats, bar)
+        for epoch in range(begun, -(-end // training.batches_per_epoch)):
+            last = min(end, (epoch + 1) * training.batches_per_epoch)
+            for number in range(training.done, last):
+                # Dropout is a function of seed and batch number, too.
+                torch.manual_seed((training.seed << 32) + number)
+                step(training.train.drawn(sampler.rows(number), training.seed, number))
+                training.done += 1
+                read = monitor.advance(training.done == last)
+                if interrupted:
+                    break
+                if read and checkpoint.due and training.done < last:
+                    checkpoint.save()
+                    monitor.restart()
+            if training.done == (epoch + 1) * training.batches_per_epoch:
+                training.history.append(_history_line(training, optimizer, tally))
                 tally.zero_()
-                show(epoch + 1)
                 scheduler.step()
+                show(epoch + 1)
             stop = bool(interrupted)
-            if due or stop:
-                checkpoint()
-                clock = kept = time.monotonic()
+            checkpoint.save()
+            monitor.restart()
             if stop:
                 break
     if interrupted:
-        signal.raise_signal(interrupted[0])
-        raise KeyboardInterrupt  # A handler that lets the program go on must not take this for the end of the run.
-    if run.done % run.batches_per_epoch:
-        run.history.append(_line(run, run.recipe.learning_rate_at(run.done // run.batches_per_epoch), tally))
+        take(interrupted[0])
+    if training.done % training.batches_per_epoch:
+        # `steps` ended an epoch early. Its checkpoint can go on without this line.
+        training.history.append(_history_line(training, optimizer, tally))
 
 
-def _check(run: Run, name: str, loss: float) -> None:
-    """Raise CrepeError where a loss is infinite or no number."""
-    if not math.isfinite(loss):
-        epoch = (run.done - 1) // run.batches_per_epoch + 1
-        remedy = f"try a smaller learning_rate than {run.recipe.learning_rate_at(epoch - 1):g}"
-        if run.recipe.max_grad_norm is None:
-            remedy += ", or `max_grad_norm: 1` in the recipe"
-        raise CrepeError(
-            f"{run.title}: the {name} is {loss} at batch {run.done} (epoch {epoch}); {remedy}, another seed, or "
-            "--precision float32"
+class _Monitor:
+    """Shows how far a training has come, on the terminal and in its heartbeat, and checks its loss."""
+
+    def __init__(self, training: Training, tally: Tensor, beats: heartbeat.Writer, bar: Meter) -> None:
+        self._training, self._tally, self._beats, self._bar = training, tally, beats, bar
+        self._begun = training.done, training.seconds
+        self._clock = time.monotonic()
+
+    def restart(self) -> None:
+        """Leave out of the training's time what has passed since the loss was read."""
+        self._clock = time.monotonic()
+
+    def advance(self, last: bool) -> bool:
+        """Count a batch, `last` of its epoch or of the training. Returns whether the loss has been read.
+
+        Raises:
+            CrepeError: it has been read and is no finite number.
+        """
+        training = self._training
+        read = last or training.done % READ_EVERY == 0 or training.train.device.type == "cpu"
+        note = None
+        if read:
+            # The mean since the epoch began, so that no loss since the last look is passed over.
+            loss = float(self._tally[0]) / training.epoch_samples
+            now = time.monotonic()
+            training.seconds, self._clock = training.seconds + now - self._clock, now
+            _check(training, "loss", loss)
+            note = f"epoch {training.epoch} of {training.recipe.epochs}, loss {loss:.4f}"
+            testing = training.done % training.batches_per_epoch == 0
+            if testing or self._beats.due:
+                self._beats.write(self._beat(testing))
+        self._bar.advance(training.recipe.batch_size, note)
+        return read
+
+    def _beat(self, testing: bool) -> heartbeat.Heartbeat:
+        training, (done, seconds) = self._training, self._begun
+        samples = (training.done - done) * training.recipe.batch_size
+        return heartbeat.Heartbeat(
+            epoch=training.epoch,
+            epochs=training.recipe.epochs,
+            speed=samples / max(training.seconds - seconds, 1e-9),
+            error=training.history[-1]["test_error_pct"] if training.history else None,
+            testing=testing,
         )
 
 
-def _line(run: Run, rate: float, tally: Tensor) -> dict[str, float]:
-    """The history's line of the epoch that ends, or is broken off, here."""
-    epoch = (run.done - 1) // run.batches_per_epoch
-    samples = (run.done - epoch * run.batches_per_epoch) * run.recipe.batch_size
-    predictions = predict(run.network, run.test, run.dtype)
+class _Checkpoint:
+    """The state of a training, on its way to and from the disk."""
+
+    def __init__(self, training: Training, folder: Path, identity: str, optimizer: SGDW, tally: Tensor) -> None:
+        self._training, self._folder, self._identity = training, folder, identity
+        names = [name for name, _ in training.network.named_parameters()]
+        parameters = zip(names, optimizer.parameters, strict=True)
+        buffers = zip(names, optimizer.momentum_buffers, strict=True)
+        self._tensors = {
+            **{f"parameter.{name}": parameter.data for name, parameter in parameters},
+            **{f"momentum_buffer.{name}": buffer for name, buffer in buffers},
+            "tally": tally,
+        }
+        self._saved = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether the last one was saved long enough ago."""
+        return time.monotonic() - self._saved >= CHECKPOINT_SECONDS
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        training = self._training
+        progress = {"done": training.done, "history": training.history, "seconds": training.seconds}
+        checkpoints.save(self._folder, training.done, self._identity, progress, self._tensors)
+        self._saved = time.monotonic()
+
+    def load(self) -> None:
+        """Put training, network, optimizer and tally where the newest usable checkpoint has them, if there is one."""
+        training = self._training
+        found = checkpoints.load(self._folder, self._identity, self._tensors)
+        if found is None:
+            return
+        progress, tensors = found
+        training.done, training.history, training.seconds = (progress[key] for key in ("done", "history", "seconds"))
+        for name, tensor in self._tensors.items():
+            tensor.copy_(tensors[name])
+        text = f"{training.title}: continues after {training.done:,} of {training.total:,} batches"
+        print(text, file=sys.stderr, flush=True)
+
+
+def _check(training: Training, name: str, loss: float) -> None:
+    """Raise CrepeError if a loss is infinite or NaN."""
+    if not math.isfinite(loss):
+        fault = f"the {name} is {loss} at batch {training.done} (epoch {training.epoch})"
+        remedy = f"try a smaller learning_rate than {training.recipe.learning_rate_at(training.epoch - 1):g}"
+        if training.recipe.max_grad_norm is None:
+            remedy += ", or `max_grad_norm: 1` in the recipe"
+        raise CrepeError(training.title, fault, f"{remedy}, another seed, or --precision float32")
+
+
+def _history_line(training: Training, optimizer: SGDW, tally: Tensor) -> dict[str, float]:
+    """Test the network; returns the history's line of the epoch that ends, or is broken off, here."""
+    predictions = predict(training.network, training.test, training.dtype)
     loss, errors = tally.tolist()
     test_loss = float(predictions.losses.mean())
-    _check(run, "loss on the test rows", test_loss)
+    _check(training, "loss on the test rows", test_loss)
     return {
-        "epoch": epoch + 1,
-        "batches": run.done,
-        "samples": run.done * run.recipe.batch_size,
-        "learning_rate": rate,
-        "train_loss": round(loss / samples, 6),
-        "train_error_pct": round(100 * errors / samples, 4),
+        "epoch": training.epoch,
+        "batches": training.done,
+        "samples": training.done * training.recipe.batch_size,
+        "learning_rate": optimizer.param_groups[0]["lr"],
+        "train_loss": round(loss / training.epoch_samples, 6),
+        "train_error_pct": round(100 * errors / training.epoch_samples, 4),
         "test_loss": round(test_loss, 6),
-        "test_error_pct": round(100 * float((predictions.classes != run.test.labels).mean()), 4),
+        "test_error_pct": round(100 * float((predictions.classes != training.test.labels).mean()), 4),
     }
-
-
-def _state(run: Run, optimizer: SGDW, tally: Tensor) -> dict[str, Tensor]:
-    """Every tensor that the run's future depends on, by name; copying into them resumes it."""
-    names = [name for name, _ in run.network.named_parameters()]
-    return {
-        **{f"parameter.{name}": tensor.data for name, tensor in zip(names, optimizer.parameters, strict=True)},
-        **{f"momentum_buffer.{name}": tensor for name, tensor in zip(names, optimizer.momentum_buffers, strict=True)},
-        "tally": tally,
-    }
-
-
-@contextmanager
-def interruptible() -> Iterator[list[int]]:
-    """A list that the first SIGINT or SIGTERM within the block puts its number in; a second takes its usual course.
-
-    A signal that the process ignores, as those in the background ignore SIGINT, stays ignored.
-    """
-    received: list[int] = []
-
-    def receive(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, receive) for number in heeded}
-    try:
-        yield received
-    finally:
-        restore()

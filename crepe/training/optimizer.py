@@ -1,13 +1,15 @@
 """The original's optimizer and learning rate schedule (its train.lua), as torch optimizers and schedulers.
 
-optimizer = SGDW(network.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-5)
-scheduler = HalvingLR(optimizer, halve_every=3, max_halvings=10)
-for epoch in range(30):
-for batch in batches:
-loss(batch).backward()
-optimizer.step()
-optimizer.zero_grad()
-scheduler.step()
+    optimizer = SGDW(network.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-5)
+    scheduler = HalvingLR(optimizer, halve_every=3, max_halvings=10)
+    for epoch in range(30):
+        for batch in batches:
+            loss(batch).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        scheduler.step()
+
+Each can be used without the other.
 """
 
 import inspect

@@ -35,7 +35,7 @@ from crepe.records import predictions, provenance
 from crepe.training import checkpoints, heartbeat
 from crepe.training import snapshots as kernels
 from crepe.training.augmentation import training
-from crepe.training.loop import HISTORY, Run, fit
+from crepe.training.loop import HISTORY, Training, fit
 from crepe.training.setup import prepare
 
 RESULTS = ("run.json", "metrics.json", predictions.FILE, "history.csv", saved.FILE)
@@ -126,7 +126,7 @@ def train(
     start = prepare(config, dataset, model, seed, folder, place, vectors)
     manifest, recipe = start.manifest, start.recipe
     precision = choose_precision(place, precision, start.model.network)
-    run = Run(
+    run = Training(
         title=f"{model} on {dataset}",
         network=start.model.network,
         dtype=PRECISIONS[precision],

@@ -35,7 +35,7 @@ from crepe.models.device import (
 )
 from crepe.records import provenance
 from crepe.training.augmentation import training
-from crepe.training.loop import Run, fit
+from crepe.training.loop import Training, fit
 from crepe.training.setup import prepare
 
 
@@ -131,7 +131,7 @@ def tune(
         raise CrepeError(f"--held-out {held_out}: leaves a class without rows; hold fewer out")
     outcomes = []
     for trial, tried in zip(trials, recipes, strict=True):
-        run = Run(
+        run = Training(
             title=" ".join([model, *(f"{key}={value}" for key, value in trial.items())]),
             network=prepare(config, dataset, model, seed, folder, place).model.network,
             dtype=PRECISIONS[precision],

@@ -29,7 +29,7 @@ from crepe.text import alphabet, thesaurus, tokens
 from crepe.training import augmentation as augment
 from crepe.training import checkpoints
 from crepe.training.augmentation import Augmented, choose, geometric, training
-from crepe.training.loop import Run, fit
+from crepe.training.loop import Training, fit
 from crepe.training.sampler import Sampler
 from crepe.training.train import train
 from crepe.training.tune import tune
@@ -403,13 +403,13 @@ def study(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config,
     return replace(tiny.config, catalog=replace(catalog, features={**catalog.features, "chars": feature})), folder
 
 
-def make(study: tuple[Config, Path]) -> Run:
+def make(study: tuple[Config, Path]) -> Training:
     config, folder = study
     _, feature, network, recipe = config.model("conv-small")
     manifest = Manifest.read(folder)
     net = build(network, Inputs(symbols=manifest.symbols, length=feature.length, classes=2))
     initialize(net, network.deviation, 0)
-    return Run(
+    return Training(
         title="t",
         network=net,
         dtype=torch.float32,

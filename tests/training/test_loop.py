@@ -18,13 +18,13 @@ from crepe.models import build
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.training import checkpoints, heartbeat
-from crepe.training.loop import Run, fit, interruptible
+from crepe.training.loop import Training, fit
 from tests.support.shards import Tiny, overlay
 
 CPU = torch.device("cpu")
 
 
-def make(tiny: Tiny, model: str = "conv-small", seed: int = 0) -> Run:
+def make(tiny: Tiny, model: str = "conv-small", seed: int = 0) -> Training:
     entry, feature, network, recipe = tiny.config.model(model)
     folder = tiny.folder / entry.feature
     manifest = Manifest.read(folder)
@@ -32,10 +32,10 @@ def make(tiny: Tiny, model: str = "conv-small", seed: int = 0) -> Run:
     initialize(net, network.deviation, seed)
     splits = {split: Split(read(folder, split), CPU) for split in ("train", "test")}
     recipe = replace(recipe, batches_per_epoch=20)
-    return Run(title="t", network=net, dtype=torch.float32, recipe=recipe, seed=seed, classes=2, **splits)
+    return Training(title="t", network=net, dtype=torch.float32, recipe=recipe, seed=seed, classes=2, **splits)
 
 
-def parameters(run: Run) -> torch.Tensor:
+def parameters(run: Training) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in run.network.parameters()])
 
 
@@ -125,7 +125,7 @@ def test_checkpoints_are_some_time_apart_at_the_most(tiny: Tiny, tmp_path: Path,
     monkeypatch.setattr(
         checkpoints, "save", lambda folder, number, *rest: numbers.append(number) or save(folder, number, *rest)
     )
-    monkeypatch.setattr("crepe.training.loop.KEEPING_SECONDS", seconds)
+    monkeypatch.setattr("crepe.training.loop.CHECKPOINT_SECONDS", seconds)
     run = make(tiny)
     fit(run, tmp_path, "x", steps=23)
     assert numbers == (list(range(1, 24)) if seconds == 0 else [20, 23])
@@ -133,25 +133,6 @@ def test_checkpoints_are_some_time_apart_at_the_most(tiny: Tiny, tmp_path: Path,
     monkeypatch.undo()
     fit(whole, tmp_path / "whole", "x", steps=23)
     assert torch.equal(parameters(whole), parameters(run))
-
-
-def test_only_the_first_signal_is_held_back() -> None:
-    # The tests may run in the background, where SIGINT is ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    with interruptible() as received:
-        signal.raise_signal(signal.SIGINT)
-        assert received == [signal.SIGINT]
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    signal.signal(signal.SIGINT, before)
-
-
-def test_an_ignored_signal_stays_ignored() -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with interruptible() as received:
-        signal.raise_signal(signal.SIGINT)
-    signal.signal(signal.SIGINT, before)
-    assert received == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -208,7 +208,7 @@ def test_out_of_memory_is_a_fault_of_the_settings(
     # Only what it goes on from is left, the end of the first epoch, and how far it had come.
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-0000000020.safetensors", "progress.json"}
     assert main(words) == 0
-    assert "bow on tiny: goes on after 20 of " in capsys.readouterr().err
+    assert "bow on tiny: continues after 20 of " in capsys.readouterr().err
     assert (tmp_path / "model.safetensors").exists()
 
 

@@ -116,7 +116,7 @@ def test_the_next_call_completes_the_table(disturbed, cluster):
     tiny.run(folder, *COMMAND.split(), "all")
     # The training that was killed did not begin anew.
     log = (folder / "logs/tiny/train/toys/conv-small/0.log").read_text()
-    assert re.search(r"^conv-small on toys: goes on after (4|8|12|16|20|24|28|32|36|40|44) of 48 batches$", log, re.M)
+    assert re.search(r"^conv-small on toys: continues after (4|8|12|16|20|24|28|32|36|40|44) of 48 batches$", log, re.M)
     with (folder / "results/tiny/table.csv").open(newline="") as stream:
         assert {line["model"] for line in csv.DictReader(stream) if line["error_pct"]} == {"bow", "conv-small"}
     rules = sorted(job["Comment"].split("_")[1] for number, job in jobs(cluster).items() if number not in before)
