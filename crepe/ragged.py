@@ -1,9 +1,10 @@
 """Ragged arrays: rows of integers of any length with a label, all that a model ever reads."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,11 @@ class Ragged:
     def __getitem__(self, row: int) -> np.ndarray:
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[row] for row in range(len(self)))
+
     @classmethod
-    def from_rows(cls, rows: Iterable[np.ndarray], labels: np.ndarray | None = None, dtype: str = "uint8") -> "Ragged":
+    def from_rows(cls, rows: Iterable[ArrayLike], labels: np.ndarray | None = None, dtype: str = "uint8") -> "Ragged":
         """Join rows in memory; labels are 0 where there are none."""
         parts = [np.asarray(row, dtype=dtype) for row in rows]
         offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)])

@@ -5,7 +5,7 @@ import json
 import re
 from pathlib import Path
 from types import UnionType
-from typing import get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import jsonschema
 import pytest
@@ -30,7 +30,7 @@ def _in_project(monkeypatch):
 
 
 def merged(overlay=None):
-    content = {}
+    content: dict[str, Any] = {}
     for name in config.study.FILES:
         content = config.merge(content, yaml.safe_load((ROOT / "config" / name).read_text()))
     # Through JSON: values that YAML aliases share become values of their own.
@@ -151,7 +151,7 @@ def test_subsets_have_keys_of_their_own(shared):
 
 
 def test_overlay_chooses_datasets_models_seeds_and_schedule(tmp_path):
-    overlay = {"name": "short", "datasets": ["dbpedia"], "models": ["bow"], "seeds": [3, 1]}
+    overlay: dict[str, Any] = {"name": "short", "datasets": ["dbpedia"], "models": ["bow"], "seeds": [3, 1]}
     overlay["training"] = {"convnet": {"epochs": 2}}
     path = tmp_path / "short.yaml"
     path.write_text(yaml.safe_dump(overlay))
@@ -416,7 +416,7 @@ def compare(schema, type_, where, known):
 
 
 def test_schema_dataclasses_and_readme_agree():
-    known = {}
+    known: dict[str, Any] = {}
     compare(SCHEMA, Config, "", known)
     # Explained once.
     assert known.pop(".catalog.thesauri.*.sources[]") == known[".catalog.datasets.*.sources[]"]

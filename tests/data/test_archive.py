@@ -6,6 +6,7 @@ import resource
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -27,7 +28,7 @@ def special(name: str, type_: bytes, **values: object) -> tarfile.TarInfo:
     return info
 
 
-def with_members(*members: tarfile.TarInfo, format: int = tarfile.GNU_FORMAT) -> bytes:
+def with_members(*members: tarfile.TarInfo, format: Literal[0, 1, 2] = tarfile.GNU_FORMAT) -> bytes:
     """A whole archive with further members, empty ones, in front."""
     return gzip.compress(b"".join(info.tobuf(format) for info in members) + gzip.decompress(tgz(WHOLE)), mtime=0)
 
@@ -42,7 +43,7 @@ def put(tmp_path: Path) -> Callable[[bytes], Path]:
     return put
 
 
-def taken(path: Path, **options: object) -> dict[str, bytes]:
+def taken(path: Path, **options: Any) -> dict[str, bytes]:
     """What `extracted` gives; it leaves nothing else behind, whether it ends well or not."""
     folder = path.parent / "work"
     before = sorted(path.parent.rglob("*"))

@@ -93,7 +93,7 @@ def test_words_tell_the_libraries_apart(splits):
     def words(row):
         return set(re.findall(r"[a-z]+", " ".join(row[1:]).lower()))
 
-    counts = {library: Counter() for library in range(1, len(LIBRARIES) + 1)}
+    counts: dict[int, Counter[str]] = {library: Counter() for library in range(1, len(LIBRARIES) + 1)}
     for row in splits["train"]:
         counts[row[0]].update(words(row))
     wrong = 0

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -68,8 +69,8 @@ def target(tmp_path):
     return tmp_path / "raw" / "x.tgz"
 
 
-def source(url: str, content: bytes = CONTENT, **changes: object) -> Source:
-    published = {"url": url, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+def source(url: str, content: bytes = CONTENT, **changes: Any) -> Source:
+    published: dict[str, Any] = {"url": url, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     return Source(**{**published, **changes})
 
 

@@ -36,7 +36,7 @@ def test_every_kind_explains_any_text(kind, text):
 
 def test_a_word_of_a_bag_weighs_what_its_scores_differ_by():
     explained = classifier("bag", ["no", "yes"])
-    table = explained.model.network.table.detach().numpy()
+    table = explained.model.network.get_parameter("table").detach().numpy()
     pieces = explained.explain("Purr unknown, bark PURR", 1)
     purr, bark = table[[1, 3], 1] - table[[1, 3], 0]
     assert [piece for piece, _ in pieces] == ["Purr", " ", "unknown", ", ", "bark", " ", "PURR"]
@@ -45,7 +45,7 @@ def test_a_word_of_a_bag_weighs_what_its_scores_differ_by():
 
 def test_a_blanked_word_makes_no_new_ngram():
     explained = classifier("n-grams", ["no", "yes"])
-    table = explained.model.network.table.detach().numpy()
+    table = explained.model.network.get_parameter("table").detach().numpy()
     purr = table[1, 1] - table[1, 0]
     pieces = dict(explained.explain("new purr york", 1))
     assert pieces["purr"] == pytest.approx(purr, abs=1e-5)
@@ -80,7 +80,7 @@ def test_all_is_blanked_in_a_long_text_too():
 
 def test_there_are_reasons_for_certainty_too():
     explained = classifier("bag")
-    explained.model.network.table.data *= 1e4
+    explained.model.network.get_parameter("table").data *= 1e4
     text = "purr meow bark"
     best = int(explained.probabilities([text])[0].argmax())
     assert explained.probabilities([text])[0, best] == 1

@@ -66,7 +66,7 @@ def test_answers_are_what_the_networks_convolution_gives(run, tiny):
     layer, test = first_layer(run), shards.read(tiny.folder / "chars", "test")
     network = saved.load(run, torch.device("cpu")).network
     one_hot = F.one_hot(torch.from_numpy(test.values).long(), 70)[:, 1:].T.float()
-    values = network.convolutions[0](one_hot[None, :, None])[0, :, 0].detach().numpy()
+    values = network.get_submodule("convolutions.0")(one_hot[None, :, None])[0, :, 0].detach().numpy()
     inside = np.repeat(np.arange(len(test)), test.lengths)
     inside = inside[:-6] == inside[6:]
     for kernel, found in zip((3, 5), answers(layer, [3, 5], test, 4), strict=True):

@@ -158,10 +158,10 @@ def test_a_short_training_follows_the_same_curve() -> None:
             loss.backward()
             with torch.no_grad():
                 for parameter in network.parameters():
-                    parameter -= 0.05 * parameter.grad
+                    parameter.sub_(0.05 * parameter.grad)
                     parameter.grad = None
         curves.append(curve)
-    np.testing.assert_allclose(*curves, rtol=1e-4)
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-4)
     assert curves[0][0] != curves[0][-1]
 
 

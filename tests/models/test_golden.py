@@ -4,6 +4,8 @@ golden/tiny_model_f64.npz was made by running the original (commit 449852d) on T
 8, hidden units 16, 4 classes, dropout off; start parameters as below.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -23,7 +25,7 @@ TINY = Network(
 )
 
 
-def flat(network: ConvNet, tensors: list[torch.Tensor]) -> np.ndarray:
+def flat(network: ConvNet, tensors: Sequence[torch.Tensor]) -> np.ndarray:
     """Tensors shaped as the parameters, in the original's order: convolutions as [out, kernel, in]."""
     parts = [tensor.detach().squeeze(2).transpose(1, 2) if tensor.dim() == 4 else tensor.detach() for tensor in tensors]
     return np.concatenate([part.reshape(-1).numpy() for part in parts])

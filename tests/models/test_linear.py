@@ -31,7 +31,7 @@ def counts(texts: list[list[int]]) -> np.ndarray:
 def test_counts(texts: list[list[int]]) -> None:
     network = build(Network(kind="linear"), Inputs(symbols=SYMBOLS, length=None, classes=CLASSES)).double()
     initialize(network, 1.0, 0)
-    table, bias = network.table.detach().numpy()[1:], network.bias.detach().numpy()
+    table, bias = network.get_parameter("table").detach().numpy()[1:], network.get_parameter("bias").detach().numpy()
     scores = network(batch_of(texts), torch.float64).detach().numpy()
     np.testing.assert_allclose(scores, counts(texts) @ table + bias, rtol=1e-9, atol=1e-12)
 
@@ -44,7 +44,7 @@ def test_tfidf_has_length_one(texts: list[list[int]]) -> None:
     features = counts(texts) * idf.numpy()
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     features = np.divide(features, norms, out=np.zeros_like(features), where=norms > 0)
-    table, bias = network.table.detach().numpy()[1:], network.bias.detach().numpy()
+    table, bias = network.get_parameter("table").detach().numpy()[1:], network.get_parameter("bias").detach().numpy()
     scores = network(batch_of(texts), torch.float32).detach().numpy()
     np.testing.assert_allclose(scores, features @ table + bias, rtol=1e-4, atol=1e-5)
 
@@ -57,4 +57,4 @@ def test_start_parameters(deviation: float) -> None:
     assert math.isclose(values.std().item(), deviation, rel_tol=0.01)
     again = build(Network(kind="linear"), Inputs(symbols=50_000, length=None, classes=4))
     initialize(again, deviation, 0)
-    assert torch.equal(network.table, again.table)
+    assert torch.equal(network.get_parameter("table"), again.get_parameter("table"))

@@ -1,5 +1,7 @@
 """The packed LSTM against one that reads each text by itself."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,8 @@ LENGTH = 9
 
 
 def make(**changes):
-    network = Network(**({"kind": "lstm", "embedding": 5, "features": 4, "deviation": 0.5} | changes))
+    settings: dict[str, Any] = {"kind": "lstm", "embedding": 5, "features": 4, "deviation": 0.5}
+    network = Network(**settings | changes)
     module = build(network, Inputs(symbols=7, length=LENGTH, classes=3))
     initialize(module, network.deviation, seed=1)
     return module.double()

@@ -370,10 +370,10 @@ CASES: dict[str, list[Case]] = {
         Case("`crepe.load` of nothing", lambda: crepe.load("none")),
         Case("`crepe.load` on no device", lambda: crepe.load(RUN, device="abacus")),
         Case("`predict` of one text that stands alone", lambda: crepe.load(RUN, device="cpu").predict("goal")),
-        Case("`predict` of what is no text", lambda: crepe.load(RUN, device="cpu").predict(["goal", 5])),
+        Case("`predict` of what is no text", lambda: crepe.load(RUN, device="cpu").predict(["goal", 5])),  # type: ignore[list-item]
         Case("`crepe.quantize` by an unknown alphabet", lambda: crepe.quantize("goal", alphabet="runes")),
         Case("`crepe.quantize` to no columns", lambda: crepe.quantize("goal", length=-1)),
-        Case("`crepe.quantize` of what is no text", lambda: crepe.quantize(5)),
+        Case("`crepe.quantize` of what is no text", lambda: crepe.quantize(5)),  # type: ignore[arg-type]
     ],
 }
 

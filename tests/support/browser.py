@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 
 @contextmanager
@@ -25,10 +25,12 @@ def chromium() -> Iterator[Browser]:
 def watched(page: Page) -> list[str]:
     """A list of what a page must not do, filled as it happens: errors, console messages, requests to others."""
     faults: list[str] = []
+
+    def requested(request: Request) -> None:
+        if not request.url.startswith(("file:", "data:")):
+            faults.append(f"request: {request.url}")
+
     page.on("console", lambda message: faults.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-    page.on(
-        "request",
-        lambda request: request.url.startswith(("file:", "data:")) or faults.append(f"request: {request.url}"),
-    )
+    page.on("request", requested)
     return faults

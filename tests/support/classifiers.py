@@ -1,6 +1,7 @@
 """Small models of every kind that need no training, written as `crepe train` does."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +14,15 @@ from crepe.models.base import Inputs, initialize
 CLASSES = ["cats", "dogs & <b>wolves</b>", "birds"]
 WORDS = ["purr", "meow", "bark", "howl", "sing", "fly", "new", "york"]
 
-_CONVNET = {"kind": "convnet", "convolutions": ((7, 3), (3, 3)), "features": 8, "hidden": (16,), "dropout": 0.5}
-_WORDS = {"kind": "words", "vocabulary": 8}
-KINDS = {
+_CONVNET: dict[str, Any] = {
+    "kind": "convnet",
+    "convolutions": ((7, 3), (3, 3)),
+    "features": 8,
+    "hidden": (16,),
+    "dropout": 0.5,
+}
+_WORDS: dict[str, Any] = {"kind": "words", "vocabulary": 8}
+KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "characters": ({"kind": "characters", "alphabet": "crepe", "length": 100}, _CONVNET),
     "word columns": (_WORDS | {"length": 40}, _CONVNET | {"embedding": 5}),
     "bag": (_WORDS, {"kind": "linear"}),

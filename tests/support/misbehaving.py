@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -37,7 +38,7 @@ class Server(ThreadingHTTPServer):
         self.content, self.answers = content, answers
         self.paths: list[str] = []
         self.ranges: list[str | None] = []
-        self.headers: list[Mapping[str, str]] = []
+        self.headers: list[Message] = []
         self.lock = threading.Lock()
         self.released, self.closing = threading.Event(), threading.Event()
         self.scheme = "http"

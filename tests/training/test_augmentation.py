@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -231,12 +232,12 @@ def test_numbers_are_geometric(most: int) -> None:
 
 
 def test_extreme_numbers_stay_within_bounds() -> None:
-    class Extreme:
-        def random(self, shape):
+    class Extreme(np.random.Generator):
+        def random(self, shape):  # type: ignore[override]
             return np.resize([0.0, 1 - 2**-53], shape)
 
     most = np.repeat(np.arange(70), 2)
-    found = geometric(Extreme(), 0.5, most)
+    found = geometric(Extreme(np.random.PCG64()), 0.5, most)
     assert (found[::2] == 0).all()
     assert (found[1:80:2] == np.arange(40)).all()
     assert (found[1::2] <= np.arange(70)).all()
@@ -245,7 +246,8 @@ def test_extreme_numbers_stay_within_bounds() -> None:
 def test_how_many_and_which_words_are_replaced() -> None:
     first, counts = np.array([10, 20, 30, 30]), np.array([0, 3, 0, 5])
     generator = np.random.default_rng(2)
-    replaced, which = {1: [], 3: []}, {1: [], 3: []}
+    replaced: dict[int, list[int]] = {1: [], 3: []}
+    which: dict[int, list[Any]] = {1: [], 3: []}
     pairs = []
     for _ in range(6000):
         texts, numbers = choose(generator, first, counts)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ RECIPE = {
 CONVNET = {"kind": "convnet", "convolutions": [[7, 3], [3, 1], [3, 3]], "features": 24, "hidden": [32, 32]}
 CONVNET |= {"dropout": 0.3, "deviation": 0.1}
 THESAURUS = "UTF-8\n" + "".join(f"{words[0]}|1\n(noun)|{words[1]}|{words[2]} {words[3]}\n" for words in tiny.WORDS)
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "name": "golden",
     "datasets": ["toys"],
     "models": ["chars"],
@@ -108,7 +109,7 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
-def trained(folder: Path, model: str, precision: str) -> dict[str, object]:
+def trained(folder: Path, model: str, precision: str) -> dict[str, Any]:
     """Losses of the steps, on the minibatch and on the test rows after it, and a digest of the last parameters."""
     run = f"runs/{model}/{precision}"
     crepe(folder, "train", "toys", model, "--device", "cpu", "--precision", precision, "--output", run)

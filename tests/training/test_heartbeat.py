@@ -28,7 +28,7 @@ def test_the_last_one_is_read_back(tmp_path):
 
 def test_it_is_due_now_and_then(tmp_path, monkeypatch):
     now = 100.0
-    monkeypatch.setattr(heartbeat.time, "monotonic", lambda: now)
+    monkeypatch.setattr("crepe.training.heartbeat.time.monotonic", lambda: now)
     writer = Writer(tmp_path)
     assert writer.due
     writer.write(BEAT)

@@ -32,7 +32,16 @@ def make(tiny: Tiny, model: str = "conv-small", seed: int = 0) -> Training:
     initialize(net, network.deviation, seed)
     splits = {split: Split(read(folder, split), CPU) for split in ("train", "test")}
     recipe = replace(recipe, batches_per_epoch=20)
-    return Training(title="t", network=net, dtype=torch.float32, recipe=recipe, seed=seed, classes=2, **splits)
+    return Training(
+        title="t",
+        network=net,
+        dtype=torch.float32,
+        recipe=recipe,
+        seed=seed,
+        classes=2,
+        train=splits["train"],
+        test=splits["test"],
+    )
 
 
 def parameters(run: Training) -> torch.Tensor:

@@ -53,7 +53,7 @@ def test_a_closure_is_called_with_gradients_and_its_loss_returned() -> None:
 
     def closure() -> float:
         loss = (trained**2).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return float(loss.detach())
 
     assert descent.step(closure) == 5.0

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -194,7 +195,7 @@ def test_out_of_memory_is_a_fault_of_the_settings(
     losses = iter(range(30))
     loss_of = torch.nn.functional.cross_entropy
 
-    def fill(*arguments: torch.Tensor) -> torch.Tensor:
+    def fill(*arguments: Any) -> torch.Tensor:
         if next(losses, None) is None:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return loss_of(*arguments)

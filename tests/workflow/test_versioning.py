@@ -182,7 +182,8 @@ def test_a_garbled_object_in_a_folder_is_noticed(origin):
 
 @pytest.mark.usefixtures("s3")
 def test_the_page_does_what_it_says(origin):
-    before, after = [], []
+    before: list[str] = []
+    after: list[str] = []
     for block in BLOCKS:
         (after if after or block.startswith("dvc repro") else before).append(block)
     shell = ("bash", "-e", "-c")

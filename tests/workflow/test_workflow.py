@@ -5,6 +5,7 @@ import json
 import re
 import resource
 import shlex
+from typing import Any
 
 import pytest
 
@@ -202,7 +203,7 @@ def test_what_failed_goes_on_when_it_is_mended_and_messages_are_terse(finished):
 
 
 def test_gpu_jobs_wait_for_each_other_and_other_jobs_do_not(finished):
-    jobs = {}
+    jobs: dict[Any, list[Any]] = {}
     for path in (finished[0] / ".snakemake/metadata").iterdir():
         record = json.loads(path.read_text())
         file = base64.urlsafe_b64decode(path.name).decode()
@@ -315,7 +316,7 @@ KINDS = ("ngrams-tfidf", "bag-of-means", "lstm", "lk-conv-small-th", "conv-small
 
 def test_a_row_of_each_kind(tmp_path):
     project = tiny.project(tmp_path, models=KINDS)
-    features = {key: {"length": 254} for key in ("chars-th", "word-columns", "word-columns-th")}
+    features: dict[str, Any] = {key: {"length": 254} for key in ("chars-th", "word-columns", "word-columns-th")}
     features |= {key: {**features[key], "thesaurus": "data/raw/few.dat"} for key in ("chars-th", "word-columns-th")}
     networks = {"word-convnet-small": {"features": 8, "hidden": [16, 16], "embedding": 8}}
     small = {

@@ -25,7 +25,7 @@ def study(tmp_path, monkeypatch):
 
 
 def test_kernels_with_pictures_and_answers(study):
-    shown = layer(*study, texts=True)
+    shown = layer(study[0], study[1], texts=True)
     assert shown["epochs"] == [0, 6, 12, 18, 24, 30]
     assert shown["lacking"] == ""
     assert len({kernel["number"] for kernel in shown["kernels"]}) == 6
@@ -42,7 +42,7 @@ def test_kernels_with_pictures_and_answers(study):
 
 
 def test_a_copy_to_pass_on(study):
-    shown = layer(*study, texts=False)
+    shown = layer(study[0], study[1], texts=False)
     assert "left out" in shown["lacking"]
     assert all(kernel["picture"] and not kernel["answers"] for kernel in shown["kernels"])
 

@@ -6,6 +6,7 @@ follows, so `snakemake --cores 8 --resources gpu=1 all` would take `all` for a r
 
 import sys
 from logging import LogRecord
+from typing import Any
 
 from rich.live import Live
 from snakemake_interface_logger_plugins.base import LogHandlerBase
@@ -47,17 +48,18 @@ class LogHandler(LogHandlerBase):
         self._study = getattr(record, "study", self._study)
         text = self.format(record)
         event = getattr(record, "event", None)
+        fields: Any = record  # Which ones there are depends on the event.
         if self.common_settings.dryrun:
             self._print(text)
         elif event == LogEvent.JOB_INFO:
-            self._start(record.jobid, (record.rule_name, *record.wildcards.values()))
+            self._start(fields.jobid, (fields.rule_name, *fields.wildcards.values()))
         elif event == LogEvent.JOB_FINISHED:
-            self._known.pop(self._jobs.get(record.job_id, ()), None)
+            self._known.pop(self._jobs.get(fields.job_id, ()), None)
         elif event == LogEvent.PROGRESS and self._display:
             pass  # The grid says so.
         elif event not in CHATTER and text != "Select jobs to execute...":
-            if event == LogEvent.JOB_ERROR and record.jobid in self._jobs:
-                self._known[self._jobs[record.jobid]] = State.FAILED
+            if event == LogEvent.JOB_ERROR and fields.jobid in self._jobs:
+                self._known[self._jobs[fields.jobid]] = State.FAILED
             self._print(text)
 
     def close(self) -> None:
