@@ -2,6 +2,7 @@
 
 import csv
 import io
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,7 +30,8 @@ def load(tmp_path):
 def read(path):
     """The table, its rows as tuples of text, and the lines in which they begin."""
     table = open_table(path)
-    rows, lines = [], []
+    rows: list[Any] = []
+    lines: list[Any] = []
     for batch, begins in table.read():
         rows += zip(*(as_text(column).to_pylist() for column in batch.columns), strict=True)
         lines += begins
@@ -42,7 +44,7 @@ def written(rows, **form):
     return stream.getvalue()
 
 
-FORMS = {
+FORMS: dict[str, dict[str, Any]] = {
     "commas": {},
     "semicolons": {"delimiter": ";"},
     "tabs": {"delimiter": "\t"},
