@@ -23,6 +23,7 @@ from crepe.errors import CrepeError
 from crepe.io import tensors
 from crepe.io.files import alone, digest
 from crepe.ragged import Ragged
+from crepe.records.run import LEARNT
 from crepe.text import word2vec
 
 
@@ -72,7 +73,7 @@ def vectors(entry: Vectors, file: Path, folder: Path, output: Path) -> None:
         texts = _Texts(shards.read(folder, "train", manifest))
         names, table = word2vec.learn(texts, entry.size, entry.least, entry.epochs, seed=0)
         found = dict(zip(map(int, names), table, strict=True))
-        origin = word2vec.LEARNT
+        origin = LEARNT
     if not found:
         raise CrepeError(f"{folder}: none of its words has a vector; lower `least`, or take other vectors")
     indices = sorted(found)

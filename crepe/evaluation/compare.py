@@ -2,8 +2,8 @@
 
     crepe compare results/paper/runs/ag_news/bow/0 results/paper/runs/ag_news/conv-small/0
 
-Rows that both runs get right, or both get wrong, say nothing of which is better; the others are counted. The test set
-must be the same, and what differs otherwise, models, seeds, studies, does not matter.
+Only rows that one run gets right and the other wrong say which is better. Both runs must have been tested on the same
+test set; models, seeds and studies may differ.
 """
 
 import argparse
@@ -18,10 +18,11 @@ import numpy as np
 
 from crepe.errors import CrepeError
 from crepe.records import predictions
-from crepe.results.grid import read_metrics, read_record
+from crepe.records.metrics import Metrics
+from crepe.records.run import RunRecord
 
 EXACT = 25
-"""Rows, of those that one run alone gets right, below which the test is the exact one."""
+"""Use the exact test below this many rows that only one run gets right."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,25 +33,26 @@ class Comparison:
     errors_a: int
     errors_b: int
     only_a: int
-    """Rows that a alone gets right, ..."""
+    """Rows that only a gets right."""
     only_b: int
-    """... and b alone."""
+    """Rows that only b gets right."""
     difference: float
-    """Error of b less that of a in percent points, ..."""
+    """Error of b minus that of a, in percentage points."""
     low: float
-    """... and the ends of its 95 % interval."""
+    """Lower end of the difference's 95 % interval."""
     high: float
+    """Upper end of the interval."""
     p: float
-    """Probability of so uneven counts of rows, or more uneven ones, were both runs equally good."""
+    """p-value: probability of counts at least as uneven as `only_a` and `only_b` if both runs were equally good."""
     test: str
-    """How it was found: `exact` (binomial) or `chi-squared` (with continuity correction)."""
+    """The test that gives `p`: `exact` (binomial) or `chi-squared` (with continuity correction)."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("a", type=Path, metavar="A", help="folder of a run that has been tested")
-    parser.add_argument("b", type=Path, metavar="B", help="and of another")
-    parser.add_argument("--json", action="store_true", help="print figures for programs")
+    parser.add_argument("a", type=Path, metavar="A", help="folder of a tested run")
+    parser.add_argument("b", type=Path, metavar="B", help="folder of another tested run")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(options: argparse.Namespace) -> None:
@@ -62,7 +64,7 @@ def main(options: argparse.Namespace) -> None:
     for name, path, errors in (("A", options.a, found.errors_a), ("B", options.b, found.errors_b)):
         print(f"{name}: {path}: {100 * errors / found.rows:.2f} % wrong ({errors:,} of {found.rows:,} rows)")
     print(f"only A is right: {found.only_a:,} rows; only B is right: {found.only_b:,} rows")
-    print(f"B less A: {found.difference:+.2f} percent points, 95 % interval {found.low:+.2f} to {found.high:+.2f}")
+    print(f"B minus A: {found.difference:+.2f} percentage points, 95 % interval {found.low:+.2f} to {found.high:+.2f}")
     print(f"McNemar's test ({found.test}): p = {found.p:.3g}")
 
 
@@ -70,18 +72,19 @@ def compare(a: Path, b: Path) -> Comparison:
     """Compare two runs by their predictions.
 
     Args:
-        a: a run's folder.
-        b: another's.
+        a: folder of a tested run.
+        b: folder of another.
 
     Raises:
         CrepeError: a run has no predictions, or the two were not tested on the same rows.
     """
     if a.resolve() == b.resolve():
-        raise CrepeError(f"{a}: is both A and B; name two runs")
+        raise CrepeError(a, "is both A and B", "name two runs")
     (rows_a, right_a), (rows_b, right_b) = _rows(a), _rows(b)
     for key, value in rows_a.items():
         if not np.array_equal(value, rows_b[key]):
-            raise CrepeError(f"{a} and {b}: were not tested on the same rows: {key} differ; runs of one dataset can be")
+            fault = f"were not tested on the same rows: {key} differ"
+            raise CrepeError(f"{a} and {b}", fault, "compare runs of one dataset")
     return count(right_a, right_b)
 
 
@@ -89,8 +92,8 @@ def count(a: np.ndarray, b: np.ndarray) -> Comparison:
     """Compare two classifiers.
 
     Args:
-        a: bool [rows], whether the one is right.
-        b: bool [rows], whether the other is, row by row.
+        a: bool [rows], whether the first one is right.
+        b: bool [rows], whether the second one is right, in the same order.
     """
     from statsmodels.stats.contingency_tables import mcnemar
 
@@ -113,10 +116,10 @@ def count(a: np.ndarray, b: np.ndarray) -> Comparison:
 
 
 def interval(only_a: int, only_b: int, rows: int) -> tuple[float, float]:
-    """95 % interval of the difference of two error rates on the same rows, in percent points.
+    """95 % interval of the difference of two error rates on the same rows, in percentage points.
 
-    Wald's, with one row more of either kind: Bonett and Price, Adjusted Wald confidence interval for a difference of
-    binomial proportions based on paired data, 2012.
+    Wald's interval, with one row more in `only_a` and in `only_b`: Bonett and Price, Adjusted Wald confidence interval
+    for a difference of binomial proportions based on paired data, 2012.
     """
     share_a, share_b = (only_a + 1) / (rows + 2), (only_b + 1) / (rows + 2)
     middle = share_a - share_b
@@ -125,8 +128,8 @@ def interval(only_a: int, only_b: int, rows: int) -> tuple[float, float]:
 
 
 def _rows(run: Path) -> tuple[dict[str, Any], np.ndarray]:
-    """What must agree, by name, and bool [rows]: whether each row is right."""
-    record = read_record(run)
-    found = predictions.read(run, record, read_metrics(run, record))
-    must_agree = {"test rows": record["data"]["clean"]["test"], "classes": record["classes"], "labels": found["label"]}
+    """Values that must be equal in both runs, by name, and bool [rows]: whether each row is right."""
+    record = RunRecord.read(run)
+    found = predictions.read(run, record, Metrics.read(run, record))
+    must_agree = {"test rows": record.data.clean.get("test"), "classes": record.classes, "labels": found["label"]}
     return must_agree, found["label"] == found["predicted"]

@@ -1,6 +1,6 @@
-"""Test a trained model on every test row, and write what it says of each and what that comes to.
+"""Test a trained model on the test split: predictions.parquet has a line a row, metrics.json the results.
 
-crepe evaluate results/paper/runs/ag_news/conv-small/0
+crepe evaluate results/paper/runs/ag_news/conv-small/0 --shards data/shards/chars/ag_news
 """
 
 import argparse
@@ -12,27 +12,28 @@ import pyarrow.parquet as pq
 
 from crepe.data import shards
 from crepe.errors import CrepeError
-from crepe.evaluation import metrics as scores
-from crepe.io.files import alone, check, digest, read_json, replacing, write_json
+from crepe.evaluation.metrics import confusion, predict, wilson
+from crepe.io.files import alone, check, digest, replacing
+from crepe.layout import MANIFEST, METRICS, MODEL, PREDICTIONS, RECORD
 from crepe.models import saved
 from crepe.models.batch import Split
 from crepe.models.device import PRECISIONS, be_exact, choose_device, enough_memory, keep_memory, own_device
-from crepe.records import predictions
+from crepe.options import add_device, add_shards
+from crepe.records.metrics import Metrics
+from crepe.records.run import RunRecord
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("run", metavar="RUN", help="folder of a trained run")
-    parser.add_argument("--shards", metavar="DIR", required=True, help="the shards it was trained on")
-    parser.add_argument(
-        "--device", default="auto", help="cuda, cuda:1, mps or cpu; default: a free GPU if there are any"
-    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
+    add_shards(parser, required=True)
+    add_device(parser)
 
 
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
     with own_device(options.device) as device:
-        evaluate(Path(options.run), Path(options.shards), device)
+        evaluate(options.run, options.shards, device)
 
 
 @enough_memory("take another --device, or end what else runs on the device")
@@ -50,22 +51,16 @@ def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
     be_exact()
     keep_memory()
     place = choose_device(device)
-    again = "run `crepe train` again"
-    facts = read_json(run / "run.json", again)
-    try:
-        trained_on, dtype = facts["data"]["manifest"], PRECISIONS[facts["precision"]]
-        weights = facts["sha256"][saved.FILE]
-    except (KeyError, TypeError) as error:
-        raise CrepeError(f"{run}/run.json: is no record of a training ({error!r}); {again}") from error
-    if digest(folder / shards.MANIFEST) != trained_on:
-        raise CrepeError(f"{folder}: is not the data that {run} was trained on; give --shards that, or train again")
+    record = RunRecord.read(run)
+    if digest(folder / MANIFEST) != record.data.manifest:
+        raise CrepeError(folder, f"is not the data that {run} was trained on", "give --shards that, or train again")
     test = Split(shards.read(folder, "test"), place)
     model = saved.load(run, place)
-    check(run / saved.FILE, weights, "run.json", again)
-    found = scores.predict(model.network, test, dtype)
+    check(run / MODEL, record.sha256.get(MODEL), RECORD, "run `crepe train` again")
+    found = predict(model.network, test, PRECISIONS[record.precision])
     predicted = found.classes
     errors, rows = int((predicted != test.labels).sum()), len(test)
-    low, high = scores.wilson(errors, rows)
+    low, high = wilson(errors, rows)
     table = pa.table(
         {
             "label": pa.array(test.labels, pa.int32()),
@@ -74,19 +69,18 @@ def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
             "loss": pa.array(found.losses, pa.float32()),
         }
     )
-    metrics = {
-        "rows": rows,
-        "errors": errors,
-        "error_pct": round(100 * errors / rows, 4),
-        "ci_low": round(low, 4),
-        "ci_high": round(high, 4),
-        "loss": round(float(found.losses.mean()), 6),
-        "confusion": scores.confusion(test.labels, predicted, len(model.classes)).tolist(),
-    }
     with alone(run):
-        # Taken away first and written last, so that figures never stand beside the predictions of another model.
-        (run / "metrics.json").unlink(missing_ok=True)
-        with replacing(run / predictions.FILE) as temporary:
+        # Removed first and written last, so that metrics never stand beside the predictions of another model.
+        (run / METRICS).unlink(missing_ok=True)
+        with replacing(run / PREDICTIONS) as temporary:
             pq.write_table(table, temporary, compression="zstd")
-        metrics["sha256"] = {saved.FILE: weights, predictions.FILE: digest(run / predictions.FILE)}
-        write_json(run / "metrics.json", metrics)
+        Metrics(
+            rows=rows,
+            errors=errors,
+            error_pct=round(100 * errors / rows, 4),
+            ci_low=round(low, 4),
+            ci_high=round(high, 4),
+            loss=round(float(found.losses.mean()), 6),
+            confusion=confusion(test.labels, predicted, len(model.classes)).tolist(),
+            sha256={MODEL: record.sha256[MODEL], PREDICTIONS: digest(run / PREDICTIONS)},
+        ).write(run)

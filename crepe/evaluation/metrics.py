@@ -1,4 +1,4 @@
-"""Testing a network: every row once, and what is counted from it."""
+"""Predict every row of a split with a network, and count errors."""
 
 import math
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from crepe.models.batch import Split
 
 
 def rows_at_once(device: torch.device) -> int:
-    """Rows tested at once: as many as keep the device busy."""
+    """Rows of a batch when testing: as many as keep the device busy."""
     return 1024 if device.type == "cuda" else 256
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a network says of each row of a split, in the split's order."""
+    """Predictions of a network for each row of a split, in the split's order."""
 
     probabilities: np.ndarray
     """float32 [rows, classes]."""
@@ -33,13 +33,13 @@ class Predictions:
 
 @torch.inference_mode()
 def predict(network: nn.Module, split: Split, dtype: torch.dtype) -> Predictions:
-    """Test `network` on every row of `split`, dropout off; the network's mode is left as it was."""
+    """Predict every row of `split` with `network`, dropout off; the network's mode is left as it was."""
     training = network.training
     network.eval()
-    probabilities, losses = [], []
-    rows = []
+    probabilities, losses, rows = [], [], []
     for indices, batch in split.by_length(rows_at_once(split.device)):
-        log = F.log_softmax(network(batch, dtype).double(), dim=1)
+        logits = network(batch, dtype)
+        log = F.log_softmax(logits.double(), dim=1)
         rows.append(indices)
         probabilities.append(log.exp().float())
         losses.append(F.nll_loss(log, batch.labels, reduction="none"))

@@ -3,7 +3,7 @@
     crepe export results/demo/runs/docstrings/conv-small/0 --to docstrings
 
 The folder has the parameters (`model.safetensors`), the same as ONNX (`model.onnx`), `config.json`, the vocabulary if
-there is one, the record and the scores of the run, and a model card, `README.md`. `crepe.load` takes it wherever it has
+there is one, the run's record and its metrics, and a model card, `README.md`. `crepe.load` takes it wherever it has
 been copied to.
 
 ONNX has nothing ragged: the exported network is `Network.padded`, in which a text costs what its padding costs. For
@@ -29,10 +29,12 @@ from torch import Tensor
 from crepe import features
 from crepe.errors import CrepeError
 from crepe.io.files import digest, write_json, write_text
+from crepe.layout import METRICS, RECORD
 from crepe.models import saved
 from crepe.models.base import Network
 from crepe.models.saved import FILE, Saved
-from crepe.results.grid import Run, read_metrics, read_record
+from crepe.records.metrics import Metrics
+from crepe.records.run import RunRecord
 from crepe.text import alphabet
 
 ONNX = "model.onnx"
@@ -56,7 +58,7 @@ def export(model: Path, folder: Path) -> None:
     """Write a model to a folder, which appears when it is whole.
 
     Args:
-        model: model.safetensors, or a folder that has one; the run's record and scores are looked for beside it.
+        model: model.safetensors, or a folder that has one; the run's record and metrics are looked for beside it.
         folder: not there yet, or empty.
 
     Raises:
@@ -67,7 +69,7 @@ def export(model: Path, folder: Path) -> None:
         raise CrepeError(f"{folder}: is there already; give a folder that is not, or remove it")
     path = model / FILE if model.is_dir() else model
     content = saved.load(path, torch.device("cpu"))
-    run = _run(path.parent, content)
+    record, metrics = _records(path.parent, content)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent) as temporary:
@@ -78,10 +80,10 @@ def export(model: Path, folder: Path) -> None:
             write_json(whole / "config.json", _config(content))
             if content.vocabulary is not None:
                 write_text(whole / "vocabulary.txt", "".join(f"{line}\n" for line in content.vocabulary))
-            for name, part in (("run.json", run.record), ("metrics.json", run.metrics)):
+            for part in (record, metrics):
                 if part:
-                    write_json(whole / name, part)
-            write_text(whole / "README.md", _card(content, run, digest(path)))
+                    part.write(whole)
+            write_text(whole / "README.md", _card(content, record, metrics, digest(path)))
             whole.rename(folder)
     except OSError as error:
         raise CrepeError(f"{folder}: cannot be written: {error.strerror or error}") from error
@@ -165,13 +167,13 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _run(folder: Path, model: Saved) -> Run:
-    """What is known of the run: its record and its scores, either of them empty if it is not there."""
-    record: dict[str, Any] = read_record(folder) if (folder / "run.json").exists() else {}
-    metrics = read_metrics(folder, record) if record and (folder / "metrics.json").exists() else {}
-    if record and record["classes"] != model.classes:
-        raise CrepeError(f"{folder}/run.json: is of another model, with other classes; delete it or train again")
-    return Run(folder, record, metrics)
+def _records(folder: Path, model: Saved) -> tuple[RunRecord | None, Metrics | None]:
+    """Read the run's record and its metrics, either of them None if it is not there."""
+    record = RunRecord.read(folder) if (folder / RECORD).exists() else None
+    metrics = Metrics.read(folder, record) if record and (folder / METRICS).exists() else None
+    if record and record.classes != model.classes:
+        raise CrepeError(folder / RECORD, "is of another model, with other classes", "delete it or train again")
+    return record, metrics
 
 
 def _config(model: Saved) -> dict[str, Any]:
@@ -186,7 +188,7 @@ def _config(model: Saved) -> dict[str, Any]:
     }
 
 
-def _card(model: Saved, run: Run, sha256: str) -> str:
+def _card(model: Saved, record: RunRecord | None, metrics: Metrics | None, sha256: str) -> str:
     """The model card, Markdown with the front matter that model hubs read."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -195,9 +197,8 @@ def _card(model: Saved, run: Run, sha256: str) -> str:
     kind = features.kind(model.feature.kind)
     return environment.get_template("model_card.md").render(
         model=model,
-        record=run.record,
-        metrics=run.metrics,
-        guess=run.guess if run.metrics else None,
+        record=record,
+        metrics=metrics,
         parameters=f"{sum(parameter.numel() for parameter in model.network.parameters()):,}",
         reading=(kind.__doc__ or "").partition("\n\n")[0].replace("\n", " "),
         sha256=sha256,

@@ -36,7 +36,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crepe.errors import CrepeError
 from crepe.inference.classifier import Classifier, load
-from crepe.results.grid import read_record
+from crepe.records.run import RunRecord
 
 TEXTS = 64
 """Most texts of a request, ..."""
@@ -210,8 +210,8 @@ def _title(model: Path) -> str:
     folder = model if model.is_dir() else model.parent
     if not (folder / "run.json").exists():
         return folder.resolve().name
-    record = read_record(folder)
-    return f"{record['model']} on {record.get('title') or record['dataset']}"
+    record = RunRecord.read(folder)
+    return f"{record.model} on {record.title}"
 
 
 def _page(classifier: Classifier, title: str) -> tuple[str, str]:

@@ -8,11 +8,9 @@ pieces of test texts that drive each of them most. A kernel's strength is the Eu
 
 import argparse
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,8 +18,9 @@ from safetensors import SafetensorError, safe_open
 
 from crepe.data import shards
 from crepe.errors import CrepeError
-from crepe.io.files import check_seal, digest, read_json, replacing
+from crepe.io.files import check_seal, digest, replacing
 from crepe.ragged import Ragged
+from crepe.records.run import RunRecord
 from crepe.text.alphabet import characters
 from crepe.training import snapshots as kernels
 
@@ -124,7 +123,7 @@ def tested(run: Path, folder: Path) -> Ragged:
     Raises:
         CrepeError: the shards are missing, damaged, or not those of the run.
     """
-    if digest(folder / shards.MANIFEST) != _record(run, lambda record: record["data"]["manifest"]):
+    if digest(folder / shards.MANIFEST) != RunRecord.read(run).data.manifest:
         raise CrepeError(f"{folder}: is not the data that {run} was trained on; give --shards that, or train again")
     test = shards.read(folder, "test")
     rows = np.linspace(0, len(test) - 1, min(TEXTS, len(test))).round().astype(np.int64)
@@ -168,7 +167,7 @@ def films(run: Path, layer: Layer, chosen: list[int]) -> dict[int, np.ndarray]:
     Raises:
         CrepeError: a picture is damaged.
     """
-    pictures, last = kernels.read(run), _record(run, lambda record: int(record["epochs"]))
+    pictures, last = kernels.read(run), RunRecord.read(run).epochs
     final = pictures.pop(last, None)
     if final is not None and not (
         final.shape == layer.kernels.shape
@@ -205,14 +204,6 @@ def png(pixels: np.ndarray) -> bytes:
     stream = BytesIO()
     image.save(stream, "png", bits=4, optimize=True, transparency=PALETTE[:, 3].tobytes())
     return stream.getvalue()
-
-
-def _record(run: Path, item: Callable[[Any], Any]) -> Any:
-    record = read_json(run / "run.json", _AGAIN)
-    try:
-        return item(record)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CrepeError(f"{run}/run.json: is no record of a training ({error!r}); {_AGAIN}") from error
 
 
 def _picture(layer: Layer, chosen: list[int], film: dict[int, np.ndarray]) -> bytes:

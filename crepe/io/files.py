@@ -112,7 +112,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CrepeError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise CrepeError(path, f"cannot be written: {error.strerror or error}") from error
 
 
 def _umask() -> int:
@@ -153,7 +153,7 @@ def read_json(path: Path | str, again: str) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
         del content["seal"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise CrepeError(f"{path}: is not JSON as this program writes it ({error}); {again}") from error
+        raise CrepeError(path, f"is not JSON as this program writes it ({error})", again) from error
     return content
 
 
@@ -178,13 +178,13 @@ def check_seal(path: Path | str, again: str) -> None:
     try:
         _, found, sha256 = _sealed(path)
     except FileNotFoundError:
-        raise CrepeError(f"{path}: is missing; {again}") from None
+        raise CrepeError(path, "is missing", again) from None
     except OSError as error:
-        raise CrepeError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise CrepeError(path, f"cannot be read: {error.strerror or error}") from error
     except ValueError:
-        raise CrepeError(f"{path}: is damaged, or of another version: it has no checksum of its own; {again}") from None
+        raise CrepeError(path, "is damaged, or of another version: it has no checksum of its own", again) from None
     if found != sha256:
-        raise CrepeError(f"{path}: is damaged: its checksum does not fit its content; {again}")
+        raise CrepeError(path, "is damaged: its checksum does not fit its content", again)
 
 
 def _sealed(path: Path | str) -> tuple[int, bytes, bytes]:
@@ -211,9 +211,9 @@ def check(path: Path | str, sha256: str | None, record: str, again: str) -> None
         CrepeError: the file is missing, unreadable or another one.
     """
     if not Path(path).exists():
-        raise CrepeError(f"{path}: is missing; {again}")
+        raise CrepeError(path, "is missing", again)
     if digest(path) != sha256:
-        raise CrepeError(f"{path}: is damaged, or not the file that {record} speaks of (sha256 differs); {again}")
+        raise CrepeError(path, f"is damaged, or not the file that {record} speaks of (sha256 differs)", again)
 
 
 def digest(path: Path | str, algorithm: str = "sha256") -> str:
@@ -226,4 +226,4 @@ def digest(path: Path | str, algorithm: str = "sha256") -> str:
         with Path(path).open("rb") as stream:
             return hashlib.file_digest(stream, algorithm).hexdigest()
     except OSError as error:
-        raise CrepeError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise CrepeError(path, f"cannot be read: {error.strerror or error}") from error

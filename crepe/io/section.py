@@ -122,6 +122,8 @@ def one_of(section: Section, name: str, known: tuple[str, ...]) -> None:
 
 def _convert(value: Any, type_: Any, key: str, source: Path | str) -> Any:
     """Convert `value`, found at `key`, to the annotated type of its field; nested sections are parsed."""
+    if type_ is Any:
+        return value
     if isinstance(type_, UnionType):
         if value is None:
             return None

@@ -1,7 +1,6 @@
-"""What a run made of each test row: predictions.parquet in its folder, as `crepe evaluate` writes it."""
+"""Predictions of a run for each test row: predictions.parquet in its folder, as `crepe evaluate` writes it."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,17 +8,18 @@ import pyarrow.parquet as pq
 
 from crepe.errors import CrepeError
 from crepe.io.files import check
+from crepe.layout import METRICS, PREDICTIONS
+from crepe.records.metrics import Metrics
+from crepe.records.run import RunRecord
 
-FILE = "predictions.parquet"
 
-
-def read(run: Path, record: dict[str, Any], metrics: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Read a run's predictions, and hold them against its records.
+def read(run: Path, record: RunRecord, metrics: Metrics) -> dict[str, np.ndarray]:
+    """Read a run's predictions, and compare them with its records.
 
     Args:
         run: the run's folder.
-        record: its run.json, checked.
-        metrics: its metrics.json, checked.
+        record: its run.json.
+        metrics: its metrics.json.
 
     Returns:
         `label` and `predicted`, int32 [rows], and `probability`, that of the predicted class, float32 [rows].
@@ -27,21 +27,21 @@ def read(run: Path, record: dict[str, Any], metrics: dict[str, Any]) -> dict[str
     Raises:
         CrepeError: the file is missing or damaged, or contradicts the records.
     """
-    path, again = run / FILE, f"run `crepe evaluate {run}` again"
-    check(path, metrics["sha256"].get(FILE), "metrics.json", again)
+    path, remedy = run / PREDICTIONS, f"run `crepe evaluate {run}` again"
+    check(path, metrics.sha256.get(PREDICTIONS), METRICS, remedy)
     kinds = {"label": np.int32, "predicted": np.int32, "probability": np.float32}
     try:
         table = pq.read_table(path, columns=list(kinds))
         columns = {name: table[name].to_numpy().astype(kind, casting="same_kind") for name, kind in kinds.items()}
     except (OSError, pa.ArrowException, KeyError, TypeError) as error:
         reason = str(error).partition("\n")[0]
-        raise CrepeError(f"{path}: is no table of predictions ({reason}); {again}") from error
+        raise CrepeError(path, f"is no table of predictions ({reason})", remedy) from error
     label, predicted = columns["label"], columns["predicted"]
     rows, errors = len(label), int((label != predicted).sum())
-    if (rows, errors) != (metrics["rows"], metrics["errors"]):
-        told = f"{metrics['errors']} in {metrics['rows']}"
-        raise CrepeError(f"{path}: has {errors} errors in {rows} rows, metrics.json beside it {told}; {again}")
-    classes = len(record["classes"])
-    if not all(((named >= 0) & (named < classes)).all() for named in (label, predicted)):
-        raise CrepeError(f"{path}: has a class that run.json beside it does not; {again}")
+    if (rows, errors) != (metrics.rows, metrics.errors):
+        fault = f"has {errors} errors in {rows} rows, metrics.json beside it {metrics.errors} in {metrics.rows}"
+        raise CrepeError(path, fault, remedy)
+    classes = len(record.classes)
+    if not all(((column >= 0) & (column < classes)).all() for column in (label, predicted)):
+        raise CrepeError(path, "has a class that run.json beside it does not", remedy)
     return columns

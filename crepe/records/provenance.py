@@ -1,4 +1,4 @@
-"""Where a result comes from: code, machine, versions."""
+"""Look up the code, the machine and the versions that make a result."""
 
 import hashlib
 import os
@@ -6,13 +6,13 @@ import platform
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from crepe import __version__
 from crepe.models.device import describe
+from crepe.records.run import Code, Machine
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -26,28 +26,28 @@ def source_digest() -> str:
     return hasher.hexdigest()
 
 
-def code() -> dict[str, Any]:
-    """The code that runs: git commit, whether the work tree differs from it, and a digest of the sources."""
+def code() -> Code:
+    """Describe the code that runs: git commit, whether the work tree differs from it, and a digest of the sources."""
     commit = _git("rev-parse", "HEAD")
     status = _git("status", "--porcelain", "--", "crepe", "workflow", "config", "Snakefile")
-    return {"commit": commit or None, "dirty": None if status is None else bool(status), "digest": source_digest()}
+    return Code(commit=commit or None, dirty=None if status is None else bool(status), digest=source_digest())
 
 
-def machine(device: torch.device) -> dict[str, Any]:
-    """The device, the machine around it, and the versions of what computes."""
-    return {
-        "device": device.type,
-        "device_name": describe(device),
-        "threads": torch.get_num_threads(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "platform": platform.platform(),
-        "versions": {
+def machine(device: torch.device) -> Machine:
+    """Describe the device, the machine around it, and the versions of what computes."""
+    return Machine(
+        device=device.type,
+        device_name=describe(device),
+        threads=torch.get_num_threads(),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        platform=platform.platform(),
+        versions={
             "crepe": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
         },
-    }
+    )
 
 
 def _git(*arguments: str) -> str | None:

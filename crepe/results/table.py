@@ -19,7 +19,8 @@ import polars as pl
 
 from crepe.config import Config, load
 from crepe.io.files import alone, replacing, write_text
-from crepe.results.grid import DOUBTS, MARKS, Cell, Grid, grids, provenance
+from crepe.results.grid import MARKS, Cell, Grid, grids, provenance
+from crepe.results.paper import DOUBTS
 
 COLUMNS = {
     "dataset": pl.String,
@@ -88,7 +89,7 @@ def markdown(config: Config, found: list[Grid]) -> str:
 
 def _lines(config: Config, cell: Cell) -> Iterator[list[Any]]:
     """A line for each of the study's seeds; one without a seed where the study does not have the cell."""
-    runs = {run.seed: run for run in cell.runs}
+    runs = {run.record.seed: run for run in cell.runs}
     paper, checked = cell.paper_error, cell.paper.checked or None if cell.paper else None
     mean, spread = (None if figure is None else round(figure, 4) for figure in (cell.error, cell.spread))
     together = [len(runs) or None, mean, spread]
@@ -98,10 +99,11 @@ def _lines(config: Config, cell: Cell) -> Iterator[list[Any]]:
             yield [*place, None, None, None, paper, None, checked, None, None, None, *together]
             continue
         run = runs[seed]
-        error, low, high = (round(run.metrics[name], 4) for name in ("error_pct", "ci_low", "ci_high"))
+        metrics = run.metrics
+        error, low, high = (round(x, 4) for x in (metrics.error_pct, metrics.ci_low, metrics.ci_high))
         delta = None if paper is None else round(error - paper, 4)
         status = " ".join(cell.marks_of(run)) or "complete"
-        rows, epochs = run.record["rows"]["train"], run.record["epochs"]
+        rows, epochs = run.record.rows.train, run.record.epochs
         yield [*place, error, low, high, paper, delta, checked, rows, epochs, status, *together]
 
 
@@ -111,7 +113,7 @@ def _rows(grid: Grid) -> Iterator[str]:
     yield "|---|" + "---:|" * len(grid.datasets)
     for model, name in grid.models.items():
         yield _row([name, *(_text(grid.cells[dataset, model]) for dataset in grid.datasets)])
-    guesses = {run.record["dataset"]: run.guess for run in grid.runs}
+    guesses = {run.record.dataset: run.metrics.guess for run in grid.runs}
     if guesses:
         row = (f"{guesses[dataset]:.2f}" if dataset in guesses else "" for dataset in grid.datasets)
         yield _row(["(always the largest class)", *row])

@@ -9,9 +9,6 @@ import numpy as np
 
 from crepe.errors import CrepeError
 
-LEARNT = "learnt from its train rows"
-"""Where vectors come from that are not published ones."""
-
 PIECE = 2**20
 """Bytes of a published file that are looked at together."""
 LONGEST = 100_000

@@ -23,18 +23,6 @@ from crepe.training.optimizer import SGDW, HalvingLR
 from crepe.training.sampler import Sampler
 from crepe.training.step import Step, step_of
 
-HISTORY = (
-    "epoch",
-    "batches",
-    "samples",
-    "learning_rate",
-    "train_loss",
-    "train_error_pct",
-    "test_loss",
-    "test_error_pct",
-)
-"""Columns of a history: a line an epoch, the train figures over the epoch's batches (dropout on)."""
-
 READ_EVERY = 50
 """On a GPU, read the loss (which synchronises) every this many batches; elsewhere it is read after each."""
 
@@ -62,7 +50,7 @@ class Training:
     done: int = 0
     """Batches trained."""
     history: list[dict[str, float]] = field(default_factory=list)
-    """One entry an epoch, keys as in `HISTORY`."""
+    """One entry an epoch, keys as in `crepe.records.history.Epoch`."""
     seconds: float = 0.0
     """Time spent on training batches, over all starts; tests and checkpoints do not count."""
 

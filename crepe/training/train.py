@@ -8,9 +8,7 @@ ends with the same bytes as if it had never stopped. What an earlier run left in
 """
 
 import argparse
-import csv
 import hashlib
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,8 @@ from crepe import __version__
 from crepe.config import LARGEST_SEED, Config, load
 from crepe.data import shards
 from crepe.errors import CrepeError
-from crepe.io.files import alone, digest, write_json, write_text
+from crepe.io.files import alone, digest
+from crepe.layout import HISTORY, METRICS, MODEL, PREDICTIONS, RECORD
 from crepe.models import saved
 from crepe.models.batch import Split
 from crepe.models.device import (
@@ -31,14 +30,16 @@ from crepe.models.device import (
     keep_memory,
     own_device,
 )
-from crepe.records import predictions, provenance
+from crepe.records import provenance
+from crepe.records.history import History
+from crepe.records.run import Data, Rows, RunRecord
 from crepe.training import checkpoints, heartbeat
 from crepe.training import snapshots as kernels
 from crepe.training.augmentation import training
-from crepe.training.loop import HISTORY, Training, fit
+from crepe.training.loop import Training, fit
 from crepe.training.setup import prepare
 
-RESULTS = ("run.json", "metrics.json", predictions.FILE, "history.csv", saved.FILE)
+RESULTS = (RECORD, METRICS, PREDICTIONS, HISTORY, MODEL)
 """What a run's folder holds in the end, with what `crepe evaluate` adds."""
 
 
@@ -136,18 +137,24 @@ def train(
         test=Split(shards.read(folder, "test", manifest), place),
         classes=len(manifest.classes),
     )
+    network = start.model.settings.as_dict()
+    if start.weights in ("counts", "tfidf"):
+        network["weighting"] = start.weights
     settings: dict[str, Any] = {
         "feature": start.model.feature.as_dict(),
-        "network": start.model.settings.as_dict(),
-        "training": recipe.as_dict(),
-        "weights": start.weights,
+        "network": network,
+        "vectors": start.weights if start.vectors else None,
+        "vectors_origin": start.vectors,
         "precision": precision,
-        "vectors": start.vectors,
-        "data": {"archive": manifest.archive, "clean": manifest.clean, "manifest": digest(folder / shards.MANIFEST)},
     }
-    if manifest.thesaurus:
-        settings["data"]["thesaurus"] = manifest.thesaurus
-    identity = json.dumps([dataset, model, seed, place.type, __version__, settings], sort_keys=True)
+    data = Data(
+        archive=manifest.archive,
+        clean=manifest.clean,
+        manifest=digest(folder / shards.MANIFEST),
+        thesaurus=manifest.thesaurus,
+    )
+    described = settings | {"training": recipe.as_dict(), "data": data.as_dict()}
+    identity = json.dumps([dataset, model, seed, place.type, __version__, described], sort_keys=True)
 
     def show(epoch: int) -> None:
         layer = run.network.first_layer if start.model.feature.kind == "characters" else None
@@ -159,35 +166,27 @@ def train(
             (output / name).unlink(missing_ok=True)
         fit(run, output, hashlib.sha256(identity.encode()).hexdigest(), steps, show)
         about = config.dataset(dataset)
-        facts = {
-            "dataset": dataset,
-            "model": model,
-            "seed": seed,
-            "title": about.title,
-            "paper": about.paper,
-            "rows": manifest.rows,
-            "classes": manifest.classes,
+        saved.save(output / MODEL, start.model)
+        History.of(run.history).write(output)
+        RunRecord(
+            dataset=dataset,
+            model=model,
+            seed=seed,
+            title=about.title,
+            paper=about.paper,
+            rows=Rows(train=manifest.rows["train"], test=manifest.rows["test"]),
+            classes=manifest.classes,
             **settings,
-            "epochs": run.history[-1]["epoch"],
-            "batches": run.done,
-            "complete": run.done == run.total,
-            "code": code,
-            **provenance.machine(place),
-            "seconds": round(run.seconds, 1),
-            "samples_per_second": round(run.done * recipe.batch_size / run.seconds, 1),
-        }
-        weights, history = output / saved.FILE, output / "history.csv"
-        saved.save(weights, start.model)
-        write_text(history, _history(run.history))
-        facts["sha256"] = {path.name: digest(path) for path in (weights, history)}
-        write_json(output / "run.json", facts)
+            training=recipe,
+            data=data,
+            epochs=int(run.history[-1]["epoch"]),
+            batches=run.done,
+            complete=run.done == run.total,
+            code=code,
+            machine=provenance.machine(place),
+            seconds=round(run.seconds, 1),
+            samples_per_second=round(run.done * recipe.batch_size / run.seconds, 1),
+            sha256={name: digest(output / name) for name in (MODEL, HISTORY)},
+        ).write(output)
         checkpoints.remove(output)
         heartbeat.remove(output)
-
-
-def _history(lines: list[dict[str, float]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()

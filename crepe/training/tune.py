@@ -165,8 +165,8 @@ def tune(
         "trials": outcomes,
         "precision": precision,
         "data": {"manifest": digest(folder / shards.MANIFEST)},
-        "code": code,
-        **provenance.machine(place),
+        "code": code.as_dict(),
+        "machine": provenance.machine(place).as_dict(),
     }
 
 

@@ -5,7 +5,7 @@ from safetensors import safe_open
 from crepe.config.catalog import Feature, Model, Network, Source, Vectors
 from crepe.data.vectors import vectors
 from crepe.errors import CrepeError
-from crepe.text.word2vec import LEARNT as LEARNT_ORIGIN
+from crepe.records.run import LEARNT as LEARNT_ORIGIN
 from crepe.training.setup import prepare
 from tests.support.texts import binary
 

@@ -14,7 +14,7 @@ from crepe.cli import main
 from crepe.errors import CrepeError
 from crepe.evaluation.compare import EXACT, compare, count, interval
 from crepe.io.files import read_json, write_json
-from crepe.records import predictions
+from crepe.layout import PREDICTIONS
 from tests.support.study import project, reseal, small, write_run
 
 TEST = "e" * 64
@@ -94,7 +94,7 @@ def run(model, wrong, labels=LABELS, test=TEST, seed=0):
     predicted = labels.copy()
     predicted[wrong] = (labels[wrong] + 1) % 3
     table = {"label": labels, "predicted": predicted, "probability": np.full(100, 0.5, np.float32)}
-    pq.write_table(pa.table(table), path / predictions.FILE)
+    pq.write_table(pa.table(table), path / PREDICTIONS)
     reseal(path)
     return path
 
@@ -107,7 +107,7 @@ def test_two_runs(capsys):
         f"B: {b}: 4.00 % wrong (4 of 100 rows)\n"
         "only A is right: 2 rows; only B is right: 8 rows\n"
         # 3 / 102 - 9 / 102, and 1.96 standard deviations of 0.03346 either way.
-        "B less A: -6.00 percent points, 95 % interval -12.44 to +0.68\n"
+        "B minus A: -6.00 percentage points, 95 % interval -12.44 to +0.68\n"
         "McNemar's test (exact): p = 0.109\n"
     )
     assert main(["compare", str(a), str(b), "--json"]) == 0
@@ -141,10 +141,13 @@ def test_what_cannot_be_compared(capsys):
     assert capsys.readouterr().err == f"crepe compare: {a}: is both A and B; name two runs\n"
     assert main(["compare", str(a), "nowhere"]) == 1
     assert capsys.readouterr().err.startswith("crepe compare: nowhere/run.json: is missing; run `crepe train`")
-    (b / predictions.FILE).unlink()
+    (b / PREDICTIONS).unlink()
     with pytest.raises(CrepeError, match=f"^{b}/predictions.parquet: is missing; run `crepe evaluate {b}` again"):
         compare(a, b)
     record = read_json(b / "run.json", "")
     write_json(b / "run.json", record | {"data": {}})
-    with pytest.raises(CrepeError, match=r"run.json: data.archive: is missing; delete it and run `crepe train`"):
+    with pytest.raises(
+        CrepeError,
+        match=r"run.json: data.archive: is missing; delete it",
+    ):
         compare(a, b)

@@ -17,6 +17,7 @@ from crepe.ragged import Ragged
 from crepe.text.alphabet import quantize
 from crepe.training import snapshots as kernels
 from crepe.training.train import train
+from tests.support.records import write_record
 from tests.support.shards import Tiny
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{}"
@@ -91,7 +92,7 @@ def test_of_many_epochs_some_are_shown(tmp_path):
     layer = looking_for("parlour")
     for epoch in range(31):
         kernels.save(tmp_path, epoch, layer.kernels * (epoch + 1) / 31)
-    write_json(tmp_path / "run.json", {"epochs": 30})
+    write_record(tmp_path, epochs=30)
     assert list(films(tmp_path, layer, [0])) == [0, 7, 14, 22, 29, 30]
 
 
@@ -99,7 +100,7 @@ def test_pictures_of_another_training_are_not_shown(tmp_path):
     layer = looking_for("parlour")
     for epoch in range(3):
         kernels.save(tmp_path, epoch, looking_for("vanilla").kernels)
-    write_json(tmp_path / "run.json", {"epochs": 2})
+    write_record(tmp_path, epochs=2)
     assert list(films(tmp_path, layer, [0])) == [2]
 
 
@@ -157,5 +158,5 @@ def test_a_missing_or_damaged_model(tmp_path, content, message):
 def test_a_damaged_record(run, tmp_path):
     for content in ({}, {"epochs": None}):
         write_json(tmp_path / "run.json", content)
-        with pytest.raises(CrepeError, match=r"run.json: is no record of a training"):
+        with pytest.raises(CrepeError, match=r"run.json: .*; delete it"):
             films(tmp_path, first_layer(run), [0])

@@ -7,9 +7,12 @@ import pytest
 
 from crepe.errors import CrepeError
 from crepe.io.files import digest
+from crepe.layout import PREDICTIONS
 from crepe.records import predictions
+from crepe.records.metrics import Metrics
+from tests.support.records import record
 
-RECORD = {"classes": ["a", "b", "c"]}
+RECORD = record()
 LABELS, PREDICTED = [0, 1, 2, 2], [0, 2, 2, 2]
 
 
@@ -18,9 +21,10 @@ def write(folder, label=LABELS, predicted=PREDICTED, **others):
     columns = {"label": pa.array(label, pa.int32()), "predicted": pa.array(predicted, pa.int32())}
     columns |= {"probability": pa.array([0.5] * len(label), pa.float32())} | others
     pq.write_table(
-        pa.table({name: column for name, column in columns.items() if column is not None}), folder / predictions.FILE
+        pa.table({name: column for name, column in columns.items() if column is not None}), folder / PREDICTIONS
     )
-    return {"rows": 4, "errors": 1, "sha256": {predictions.FILE: digest(folder / predictions.FILE)}}
+    digests = {PREDICTIONS: digest(folder / PREDICTIONS)}
+    return Metrics(rows=4, errors=1, error_pct=25.0, ci_low=0.0, ci_high=50.0, loss=1.0, confusion=[], sha256=digests)
 
 
 def test_read(tmp_path):
@@ -47,11 +51,11 @@ def test_what_contradicts_the_records_is_refused(tmp_path, changes, fault):
 
 
 def test_what_is_no_table_is_named(tmp_path):
-    metrics, path = write(tmp_path), tmp_path / predictions.FILE
+    metrics, path = write(tmp_path), tmp_path / PREDICTIONS
     path.write_bytes(b"PAR1")
     with pytest.raises(CrepeError, match=r"predictions.parquet: is damaged"):
         predictions.read(tmp_path, RECORD, metrics)
-    metrics["sha256"][predictions.FILE] = digest(path)
+    metrics.sha256[PREDICTIONS] = digest(path)
     with pytest.raises(CrepeError, match=r"predictions.parquet: is no table of predictions"):
         predictions.read(tmp_path, RECORD, metrics)
     path.unlink()

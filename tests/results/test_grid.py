@@ -6,8 +6,8 @@ import pytest
 from crepe.config import load
 from crepe.errors import CrepeError
 from crepe.io.files import write_json
+from crepe.records.run import LEARNT
 from crepe.results.grid import commands, grids
-from crepe.text.word2vec import LEARNT
 from tests.support.study import overlay, project, small, write_run
 
 
@@ -76,8 +76,8 @@ def test_the_whole_run_has_no_mark():
         ("ag_news", {"batches": 30 * 5000 - 1}, ["short"]),
         ("ag_news", {"complete": False}, ["short"]),
         ("ag_news", {"errors": 43}, ["guessing"]),
-        ("ag_news", {"vectors": LEARNT}, ["learnt"]),
-        ("ag_news", {"vectors": "vectors.bin, sha256 0123"}, []),
+        ("ag_news", {"vectors": "learnt", "vectors_origin": LEARNT}, ["learnt"]),
+        ("ag_news", {"vectors": "published", "vectors_origin": "vectors.bin, sha256 0123"}, []),
         ("ag_news", {"errors": 42}, []),
         ("ag_news-part", {"errors": 50, "batches": 1}, ["subset", "short", "guessing"]),
         ("pets", {"batches": 1}, []),
@@ -104,7 +104,7 @@ def test_seeds_are_averaged():
     for seed, errors in enumerate((8, 10, 12)):
         write_run(config, "ag_news-part", "bow", seed=seed, errors=errors)
     found = cell(config, "ag_news-part", "bow")
-    assert [run.seed for run in found.runs] == [0, 1, 2]
+    assert [run.record.seed for run in found.runs] == [0, 1, 2]
     assert found.error == pytest.approx(10)
     assert found.spread == pytest.approx(2)
     assert found.delta == pytest.approx(10 - 11.19)
@@ -113,7 +113,7 @@ def test_seeds_are_averaged():
 def test_guessing_is_of_the_largest_class():
     config = small("pets")
     write_run(config, "pets", "bow", errors=7)
-    assert cell(config, "pets", "bow").runs[0].guess == pytest.approx(50)
+    assert cell(config, "pets", "bow").runs[0].metrics.guess == pytest.approx(50)
 
 
 def test_a_model_of_the_studys_own():
@@ -143,14 +143,17 @@ def change(path, **changes):
         ({"rows": 99}, "rows: 99 were tested, but the test set of run.json has 100"),
         ({"errors": 11}, "confusion: does not add up to 100 rows with 11 errors"),
         ({"error_pct": 10.1}, "error_pct: is 10.1, but 10 errors in 100 rows are 10.0000"),
-        ({"error_pct": "10"}, "error_pct: is '10', not "),
+        ({"error_pct": "10"}, "error_pct: '10' is text"),
         ({"ci_low": 10.5}, "ci_low, ci_high: 10.5 to 17.0 does not hold error_pct"),
         ({"confusion": [[90, 10], [0, 0]]}, "confusion: is not a matrix of 3 x 3 counts"),
-        ({"confusion": [[40, 10, 0], [0, 30, 0], [0, 0, None]]}, "confusion: is not a matrix of 3 x 3 counts"),
+        (
+            {"confusion": [[40, 10, 0], [0, 30, 0], [0, 0, None]]},
+            "confusion[2",
+        ),
         ({"confusion": [[40, 10, 0], [0, 31, -1], [0, 0, 20]]}, "confusion: is not a matrix of 3 x 3 counts"),
-        ({"confusion": [1, 2, 3]}, "confusion: is not a matrix of 3 x 3 counts"),
-        ({"loss": None}, "loss: is None, not "),
-        ({"rows": True}, "rows: is True, not int"),
+        ({"confusion": [1, 2, 3]}, "confusion[0]: "),
+        ({"loss": None}, "loss: expected float"),
+        ({"rows": True}, "rows: expected int"),
         ({"sha256": {"model.safetensors": "0" * 64}}, "sha256: is of weights of another training"),
     ],
 )
@@ -169,9 +172,9 @@ def test_metrics_that_cannot_be(changes, fault):
         ({"seed": 1}, "is of bow on pets with seed 1"),
         ({"dataset": "ag_news"}, "is of bow on ag_news with seed 0"),
         ({"code": {"commit": None, "dirty": None}}, "code.digest: is missing"),
-        ({"code": None}, "code: is None, not keys and values"),
-        ({"rows": {"train": 1.5, "test": 100}}, "rows.train: is 1.5, not int"),
-        ({"complete": 1}, "complete: is 1, not bool"),
+        ({"code": None}, "code: expected keys and values, found None"),
+        ({"rows": {"train": 1.5, "test": 100}}, "rows.train: expected int, found 1.5"),
+        ({"complete": 1}, "complete: expected bool, found 1"),
     ],
 )
 def test_runs_that_cannot_be(changes, fault):

@@ -8,6 +8,7 @@ import pytest
 from crepe.cli import main
 from crepe.config import load
 from crepe.results.table import COLUMNS, write
+from tests.support.records import MACHINE
 from tests.support.study import overlay, project, small, write_run
 
 
@@ -123,7 +124,7 @@ def test_several_seeds():
 
 def test_provenance_names_commits_and_devices_once():
     config = small("pets")
-    write_run(config, "pets", "bow", device_name="Zephyr")
+    write_run(config, "pets", "bow", machine=MACHINE | {"device_name": "Zephyr"})
     write_run(config, "pets", "conv-small", code={"commit": None, "dirty": None, "digest": ""})
     write(config)
     assert text().endswith(

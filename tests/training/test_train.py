@@ -19,7 +19,7 @@ from crepe.evaluation.evaluate import evaluate
 from crepe.inference.classifier import load
 from crepe.io.files import digest, write_json
 from crepe.models import saved
-from crepe.training.loop import HISTORY
+from crepe.records.history import COLUMNS
 from crepe.training.train import train
 from tests.support.shards import Tiny, overlay
 
@@ -51,14 +51,14 @@ def test_provenance(run: Path, tiny: Tiny) -> None:
     assert facts["data"]["manifest"] == digest(folder / "manifest.json")
     assert facts["training"]["batches_per_epoch"] == 20
     assert (facts["epochs"], facts["batches"], facts["complete"]) == (3, 60, True)
-    assert facts["versions"]["torch"] == torch.__version__
+    assert facts["machine"]["versions"]["torch"] == torch.__version__
     assert len(facts["code"]["digest"]) == 64
     assert facts["samples_per_second"] > 0
 
 
 def test_history(run: Path) -> None:
     lines = list(csv.DictReader((run / "history.csv").open()))
-    assert tuple(lines[0]) == HISTORY
+    assert tuple(lines[0]) == COLUMNS
     assert [line["samples"] for line in lines] == ["320", "640", "960"]
     metrics = json.loads((run / "metrics.json").read_text())
     assert float(lines[-1]["test_error_pct"]) == metrics["error_pct"]
@@ -123,7 +123,7 @@ def test_a_damaged_or_missing_model(tmp_path: Path, content: bytes | None, messa
 @pytest.mark.parametrize("content", [{}, {"data": []}, {"data": {"manifest": "x"}, "precision": "float8"}])
 def test_a_damaged_record(tiny: Tiny, tmp_path: Path, content: dict) -> None:
     write_json(tmp_path / "run.json", content)
-    with pytest.raises(CrepeError, match=r"run.json: is no record of a training .*; run `crepe train` again"):
+    with pytest.raises(CrepeError, match=r"run.json: .*; delete it and run `crepe train`"):
         evaluate(tmp_path, tiny.folder / "chars", "cpu")
 
 

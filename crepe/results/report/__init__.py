@@ -17,13 +17,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from crepe.config import Config, load
 from crepe.errors import CrepeError
-from crepe.io.files import alone, check, write_text
-from crepe.results.grid import DOUBTS, MARKS, Cell, Grid, Run, commands, grids, provenance
+from crepe.io.files import alone, write_text
+from crepe.records.history import History
+from crepe.results.grid import MARKS, Cell, Grid, Run, commands, grids, provenance
+from crepe.results.paper import DOUBTS
 from crepe.results.report.comparisons import FAMILIES, REFERENCES, Reference, family, figure3, references, statistics
 from crepe.results.report.layer import layer
 from crepe.results.report.plots import curve, relative
@@ -126,44 +127,35 @@ def _cell(config: Config, grid: Grid, cell: Cell, lines: list[Reference], reader
 def _run(config: Config, run: Run, levels: dict[str, float], reader: Texts | None) -> dict[str, Any]:
     """What the page says of a run."""
     record = run.record
-    train, evaluate = commands(config, record["dataset"], record["model"], run.seed)
-    path = run.folder / "history.csv"
-    check(path, record["sha256"][path.name], "run.json", f"run `{train}` again")
-    history = _read_history(path, train)
-    last = history.row(-1, named=True)
+    train, evaluate = commands(config, record.dataset, record.model, record.seed)
+    try:
+        history = History.read(run.folder, record)
+    except CrepeError as error:
+        raise CrepeError(error.subject, error.fault, f"run `{train}` again") from error
+    last = history.epochs[-1]
     return {
         "run": run,
         "figures": [
             {
-                "label": f"{title} by epoch; after epoch {last['epoch']}: "
-                f"train {last[f'train_{quantity}']:.4g}, test {last[f'test_{quantity}']:.4g}",
+                "label": f"{title} by epoch; after epoch {last.epoch}: train {train_last:.4g}, test {test_last:.4g}",
                 "svg": curve(history, quantity, title, f"{_key(run)} {quantity}", beside),
             }
-            for quantity, title, beside in (("error_pct", "error, %", levels), ("loss", "loss", {}))
+            for quantity, title, train_last, test_last, beside in (
+                ("error_pct", "error, %", last.train_error_pct, last.test_error_pct, levels),
+                ("loss", "loss", last.train_loss, last.test_loss, {}),
+            )
         ],
         "wrong": reader.surest_errors(run) if reader else "Texts are left out of this copy.",
         "layer": layer(config, run, texts=reader is not None),
-        "commands": [train if record["complete"] else f"{train} --steps {record['batches']}", evaluate],
+        "commands": [train if record.complete else f"{train} --steps {record.batches}", evaluate],
     }
-
-
-def _read_history(path: Path, again: str) -> pl.DataFrame:
-    names = [f"{split}_{quantity}" for quantity in ("loss", "error_pct") for split in ("train", "test")]
-    columns = {"epoch": pl.Int64, **dict.fromkeys(names, pl.Float64)}
-    try:
-        history = pl.read_csv(path, columns=list(columns), schema_overrides=columns)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise CrepeError(f"{path}: is not the history of a run ({error}); run `{again}` again") from error
-    if history.is_empty() or any(history.null_count().row(0)):
-        raise CrepeError(f"{path}: has no lines or lacks values; run `{again}` again")
-    return history
 
 
 def _key(of: Run | Cell) -> str:
     """The id in the page of a run, or of a cell."""
     if isinstance(of, Cell):
         return f"cell-{of.dataset}-{of.model}".replace(".", "_")
-    return f"run-{of.record['dataset']}-{of.record['model']}-{of.seed}".replace(".", "_")
+    return f"run-{of.record.dataset}-{of.record.model}-{of.record.seed}".replace(".", "_")
 
 
 def _signed(number: float) -> str:
@@ -183,8 +175,8 @@ def _verdict(cell: Cell) -> str:
     """A key of `VERDICTS`: how a cell compares with the paper's."""
     if cell.delta is None or {"subset", "short"} & set(cell.marks):
         return "other"
-    low = min(run.metrics["ci_low"] for run in cell.runs)
-    high = max(run.metrics["ci_high"] for run in cell.runs)
+    low = min(run.metrics.ci_low for run in cell.runs)
+    high = max(run.metrics.ci_high for run in cell.runs)
     if low <= (cell.paper_error or 0.0) <= high:
         return "same"
     return "better" if cell.delta < 0 else "worse"

@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from crepe import layout
 from crepe.config import Config
+from crepe.errors import CrepeError
 from crepe.io.files import read_json
-from crepe.results.grid import PAPER, Cell, Grid, read_csv
+from crepe.results import paper as tables
+from crepe.results.grid import Cell, Grid
 
 REFERENCES = "references"
 FAMILIES = {
@@ -29,6 +32,8 @@ COMPARED = {
     "full-conv-large": "Full alphabet ConvNet",
 }
 """Models of the paper's figure 3, each compared with the large ConvNet over characters."""
+NUMBERS = ("classes", "train_rows", "test_rows", "batches_per_epoch")
+"""Columns of table 3 that are numbers."""
 _CHARACTERS = "conv-large"
 _THESAURUS = "-th"
 
@@ -64,15 +69,15 @@ def references(grid: Grid, config: Config) -> list[Reference]:
         CrepeError: a table cannot be read.
     """
     figures: dict[str, dict[str, float]] = {}
-    for line in read_csv(PAPER / "later_work.csv"):
-        figures.setdefault(line["model"], {})[line["dataset"]] = float(line["error_pct"])
+    for result in tables.later_results():
+        figures.setdefault(result.model, {})[result.dataset] = result.error_pct
     # The test rows of a part are often others than the whole's: later work stands beside whole datasets only.
     lines = [
-        Reference(line["title"], line["source"], figures[line["model"]])
-        for line in read_csv(PAPER / "later_models.csv")
-        if grid.datasets.keys() & figures.get(line["model"], {}).keys()
+        Reference(model.title, model.source, figures[model.model])
+        for model in tables.later_models()
+        if grid.datasets.keys() & figures.get(model.model, {}).keys()
     ]
-    guesses = {run.record["dataset"]: run.guess for run in grid.runs}
+    guesses = {run.record.dataset: run.metrics.guess for run in grid.runs}
     if guesses:
         lines.append(Reference("Largest class", "always naming the test set's largest class", guesses, later=False))
     return lines
@@ -94,28 +99,33 @@ def statistics(found: list[Grid], config: Config) -> list[Statistics]:
     Raises:
         CrepeError: the table or the summary of clean data cannot be read.
     """
-    columns = {"classes": "classes", "train_rows": "train_rows", "test_rows": "test_rows"}
-    columns["batches_per_epoch"] = "epoch_minibatches"
-    table = {
-        line["dataset"]: {name: int(line[column]) for name, column in columns.items()}
-        for line in read_csv(PAPER / "table3.csv")
-    }
-    lines = []
+    table, lines = tables.datasets(), []
     for grid in found:
         for dataset, title in grid.datasets.items():
-            compared = dataset if dataset in table else config.dataset(dataset).paper
-            records = [run.record for run in grid.runs if run.record["dataset"] == dataset]
-            clean = Path("data/clean") / dataset / "clean.json"
-            facts = [read_json(clean, f"run `crepe clean {dataset}` again")] if clean.exists() else records
-            ours = {
-                "classes": {len(fact["classes"]) for fact in facts},
-                "train_rows": {fact["rows"]["train"] for fact in facts},
-                "test_rows": {fact["rows"]["test"] for fact in facts},
-                "batches_per_epoch": {record["training"]["batches_per_epoch"] for record in records},
-            }
-            known = {name: sorted(values) for name, values in ours.items() if values}
-            lines.append(Statistics(title, table.get(compared or "", {}), known))
+            compared = table.get(dataset if dataset in table else config.dataset(dataset).paper or "")
+            theirs = {name: getattr(compared, name) for name in NUMBERS} if compared else {}
+            records = [run.record for run in grid.runs if run.record.dataset == dataset]
+            clean = layout.clean(dataset) / layout.CLEAN_RECORD
+            facts = (
+                [_clean(clean, dataset)]
+                if clean.exists()
+                else [(len(record.classes), record.rows.train, record.rows.test) for record in records]
+            )
+            epochs = [record.training.batches_per_epoch or 0 for record in records]
+            ours = dict(zip(NUMBERS, (*zip(*facts, strict=True), epochs) if facts else (), strict=False))
+            known = {name: sorted(set(values)) for name, values in ours.items() if values}
+            lines.append(Statistics(title, theirs, known))
     return lines
+
+
+def _clean(path: Path, dataset: str) -> tuple[int, int, int]:
+    """Numbers of classes, train rows and test rows of the clean data."""
+    remedy = f"run `crepe clean {dataset}` again"
+    content = read_json(path, remedy)
+    try:
+        return len(content["classes"]), int(content["rows"]["train"]), int(content["rows"]["test"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CrepeError(path, f"is no record of clean data ({error!r})", remedy) from error
 
 
 @dataclass(slots=True)
@@ -135,7 +145,7 @@ def figure3(found: list[Grid]) -> list[Panel]:
     Raises:
         CrepeError: a table cannot be read.
     """
-    whole = {line["dataset"] for line in read_csv(PAPER / "table3.csv")}
+    whole = tables.datasets()
     panels = []
     for model, title in COMPARED.items():
         panel = Panel(title)

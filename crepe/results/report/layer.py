@@ -1,13 +1,13 @@
 """What the page shows of the first layer of a ConvNet over characters."""
 
 from base64 import b64encode
-from pathlib import Path
 from typing import Any
 
+from crepe import layout
 from crepe.config import Config
-from crepe.data.shards import MANIFEST
 from crepe.inference import weights
 from crepe.io.files import digest
+from crepe.layout import MANIFEST
 from crepe.results.grid import Run
 
 
@@ -22,7 +22,7 @@ def layer(config: Config, run: Run, texts: bool) -> dict[str, Any] | None:
     Raises:
         CrepeError: the model, a picture of weights or the shards are damaged.
     """
-    if not (run.folder / weights.MODEL).exists():
+    if not (run.folder / layout.MODEL).exists():
         return None
     first = weights.first_layer(run.folder)
     if first is None:
@@ -30,13 +30,13 @@ def layer(config: Config, run: Run, texts: bool) -> dict[str, Any] | None:
     chosen = weights.strongest(first)
     film = weights.films(run.folder, first, chosen)
     found: list[list[weights.Answer]] = [[] for _ in chosen]
-    model, *_ = config.model(run.record["model"])
-    shards = Path("data/shards") / model.feature / run.record["dataset"]
+    model, *_ = config.model(run.record.model)
+    shards = layout.shards(model.feature, run.record.dataset)
     if not texts:
         lacking = "Pieces of texts are left out of this copy."
     elif not (shards / MANIFEST).exists():
         lacking = f"What they answer to is not shown: the shards are not on this machine ({shards})."
-    elif digest(shards / MANIFEST) != run.record["data"]["manifest"]:
+    elif digest(shards / MANIFEST) != run.record.data.manifest:
         lacking = f"What they answer to is not shown: {shards} is not the data that the run was trained on."
     else:
         lacking, found = "", weights.answers(first, chosen, weights.tested(run.folder, shards))

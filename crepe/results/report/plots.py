@@ -7,13 +7,13 @@ from io import StringIO
 from typing import Any
 
 import matplotlib
-import polars as pl
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import RcKeyType
 
+from crepe.records.history import History
 from crepe.results.report.comparisons import Panel
 
 # Colours that the page replaces by its own, which follow its light or dark scheme.
@@ -42,20 +42,22 @@ _STYLE: dict[RcKeyType, Any] = {
 }
 
 
-def curve(history: pl.DataFrame, quantity: str, label: str, salt: str, levels: Mapping[str, float]) -> Markup:
+def curve(history: History, quantity: str, label: str, salt: str, levels: Mapping[str, float]) -> Markup:
     """A learning curve as an SVG element: a quantity of the train and the test set by epoch.
 
     Args:
-        history: lines of history.csv.
+        history: the run's history.
         quantity: `loss` or `error_pct`, what follows `train_` and `test_` in the columns' names.
         label: of the vertical axis.
         salt: makes the ids in the figure differ from those of the page's other figures.
         levels: what to see the curves beside, a horizontal line each, by name.
     """
     with _figure(4.4, 2.6, (0.11, 0.17, 0.87, 0.79), salt) as (axes, drawn):
-        marker = "o" if len(history) == 1 else ""
-        for split, colour, line in (("train", _TRAIN, "--"), ("test", _TEST, "-")):
-            axes.plot(history["epoch"], history[f"{split}_{quantity}"], line, color=colour, marker=marker, label=split)
+        marker = "o" if len(history.epochs) == 1 else ""
+        epochs = [line.epoch for line in history.epochs]
+        for split, colour, style in (("train", _TRAIN, "--"), ("test", _TEST, "-")):
+            values = [getattr(line, f"{split}_{quantity}") for line in history.epochs]
+            axes.plot(epochs, values, style, color=colour, marker=marker, label=split)
         axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
         for above, (name, level) in enumerate(sorted(levels.items(), key=lambda item: item[1])):
             axes.axhline(level, color=_QUIET, linewidth=0.8, linestyle=":")

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from crepe import layout
 from crepe.io.files import digest
+from crepe.layout import PREDICTIONS
 from crepe.records import predictions
 from crepe.results.grid import Run
 
@@ -41,14 +43,14 @@ class Texts:
         Raises:
             CrepeError: predictions are damaged or contradict the run's figures.
         """
-        path = run.folder / predictions.FILE
-        clean = Path("data/clean") / run.record["dataset"] / "test.parquet"
+        path = run.folder / PREDICTIONS
+        clean = layout.clean(run.record.dataset) / "test.parquet"
         for needed, what in ((path, "predictions"), (clean, "clean texts")):
             if not needed.exists():
                 return f"The {what} are not on this machine ({needed})."
         if clean not in self._digests:
             self._digests[clean] = digest(clean)
-        if self._digests[clean] != run.record["data"].get("clean", {}).get("test"):
+        if self._digests[clean] != run.record.data.clean.get("test"):
             return f"The texts on this machine ({clean}) are not those that the run was tested on."
         found = predictions.read(run.folder, run.record, run.metrics)
         wrong = np.flatnonzero(found["label"] != found["predicted"])
@@ -61,7 +63,7 @@ class Texts:
             .collect()
         )
         by_row = dict(texts.iter_rows())
-        classes = run.record["classes"]
+        classes = run.record.classes
         return [
             Wrong(
                 row=row + 1,

@@ -2,7 +2,8 @@ import pytest
 
 from crepe.config import load
 from crepe.io.files import write_json
-from crepe.results.grid import PAPER, grids, read_csv
+from crepe.results import paper
+from crepe.results.grid import grids
 from crepe.results.report.comparisons import FAMILIES, family, figure3, references, statistics
 from tests.support.study import project, small, write_run
 
@@ -34,7 +35,7 @@ def test_later_work_has_a_title_and_a_source():
     config = load()
     (grid,) = grids(config)
     lines = references(grid, config)
-    figures = read_csv(PAPER / "later_work.csv")
+    figures = paper.later_results()
     assert sum(len(line.errors) for line in lines) == len(figures) == 65
     assert all(line.later and line.title and "20" in line.source for line in lines)
     assert next(line for line in lines if line.title == "VDCNN 29").errors["dbpedia"] == 1.29
@@ -51,7 +52,8 @@ def test_beside_ones_own_data_stands_the_largest_class_alone():
 def test_table_3_is_what_the_runs_or_the_clean_data_say():
     config = small("ag_news", "pets")
     write_run(config, "ag_news", "bow")
-    write_run(config, "ag_news", "conv-small", training={"batch_size": 128, "epochs": 5, "batches_per_epoch": 7})
+    recipe = config.training["convnet"].as_dict() | {"batches_per_epoch": 7}
+    write_run(config, "ag_news", "conv-small", training=recipe)
     write_json("data/clean/pets/clean.json", {"classes": ["a", "b"], "rows": {"train": 11, "test": 12}})
     lines = {line.title: line for line in statistics(grids(config), config)}
     news, pets = lines["AG's News"], lines["Pets"]

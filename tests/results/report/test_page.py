@@ -8,6 +8,7 @@ import pytest
 
 from crepe.cli import main
 from crepe.results.report import page
+from tests.support.records import MACHINE
 from tests.support.study import HISTORY, overlay, project, small, write_run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -211,7 +212,7 @@ def test_titles_are_escaped():
     entry = {"title": "<script>alert(1)</script>", "fields": 1, "classes": 3, "train_rows": 300, "test_rows": 100}
     catalog = {"datasets": {"pets": entry | {"sources": [{"url": "x.tgz"}]}}}
     config = small("pets", catalog=catalog)
-    write_run(config, "pets", "bow", device_name='"><img src="http://example.com/x">')
+    write_run(config, "pets", "bow", machine=MACHINE | {"device_name": '"><img src="http://example.com/x">'})
     html = page(config)
     assert parse(html).find(".//img") is None
     assert html.count("<script") == 1

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
@@ -63,7 +65,7 @@ def test_a_long_text_is_cut_at_a_word(folder):
         predicted=pl.when(last).then(1).when(pl.col("row") == 40).then(0).otherwise(pl.col("predicted")),
         probability=pl.when(last).then(1.0).otherwise(pl.col("probability")),
     ).write_parquet(run.folder / "predictions.parquet")
-    run.metrics["sha256"] = reseal(run.folder)["sha256"]
+    run.metrics.sha256.update(reseal(run.folder)["sha256"])
     text = Texts().surest_errors(run)[0].text
     assert text == "x" * 300 + " …"
     assert len(text) <= LONGEST
@@ -85,8 +87,7 @@ def test_other_texts_are_not_shown(folder):
 
 def test_nothing_is_wrong(folder):
     run = made(folder, errors=0)
-    run.metrics["errors"] = 0
-    assert Texts().surest_errors(run) == []
+    assert Texts().surest_errors(replace(run, metrics=replace(run.metrics, errors=0))) == []
 
 
 def test_predictions_that_are_damaged_are_named(folder):
@@ -112,7 +113,7 @@ def test_damaged_predictions_are_named(folder, damage, capsys):
         table.with_columns(pl.col("label", "predicted").replace(1, 9)).write_parquet(path)
     else:
         table.drop("probability").write_parquet(path)
-    run.metrics["sha256"] = reseal(run.folder)["sha256"]
+    run.metrics.sha256.update(reseal(run.folder)["sha256"])
     with pytest.raises(CrepeError, match=r"predictions.parquet: (is no|has).*; run `crepe evaluate .*` again"):
         Texts().surest_errors(run)
     assert main(["report", "--config", overlay()]) == 1

@@ -1,0 +1,81 @@
+"""Results on the test set: metrics.json in a run's folder, typed, written and read by `Metrics`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from crepe.errors import CrepeError
+from crepe.io.files import read_json, write_json
+from crepe.io.section import Section
+from crepe.layout import METRICS
+from crepe.records.run import RunRecord
+
+REMEDY = "delete it and run `crepe evaluate` again"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metrics(Section):
+    """Results of a trained model on the test set."""
+
+    rows: int
+    """Rows tested."""
+    errors: int
+    """Rows with a wrong class."""
+    error_pct: float
+    """Test error in percent."""
+    ci_low: float
+    """Lower end of the error's 95 % interval (Wilson), in percent."""
+    ci_high: float
+    """Upper end of the interval, in percent."""
+    loss: float
+    """Mean of -log p of the label."""
+    confusion: list[list[int]]
+    """Rows of each true class (first axis) by predicted class."""
+    sha256: dict[str, str]
+    """Digests of the tested model and of the predictions by file name."""
+
+    @property
+    def guess(self) -> float:
+        """Test error in percent of always naming the test set's largest class."""
+        return 100.0 - 100.0 * max(map(sum, self.confusion)) / self.rows
+
+    @classmethod
+    def read(cls, folder: Path, record: RunRecord) -> Self:
+        """Read the metrics of the run in `folder`, and compare them with the run's record.
+
+        Raises:
+            CrepeError: the file is missing or damaged, lacks a key, or contradicts itself or the record.
+        """
+        path = folder / METRICS
+        content = read_json(path, REMEDY if path.exists() else "run `crepe evaluate`")
+        try:
+            metrics = cls.parse(content, source=path)
+        except CrepeError as error:
+            raise CrepeError(error.subject, error.fault, REMEDY) from error
+        fault = metrics.contradiction(record)
+        if fault:
+            raise CrepeError(path, fault, REMEDY)
+        return metrics
+
+    def write(self, folder: Path) -> None:
+        """Write `metrics.json`, the last file of an evaluation to appear."""
+        write_json(folder / METRICS, self.as_dict())
+
+    def contradiction(self, record: RunRecord) -> str:
+        """The first thing in the metrics that contradicts the run's record or another metric; empty if nothing does."""
+        if any(self.sha256[name] != record.sha256[name] for name in self.sha256.keys() & record.sha256.keys()):
+            return "sha256: is of weights of another training"
+        if self.rows != record.rows.test:
+            return f"rows: {self.rows} were tested, but the test set of run.json has {record.rows.test}"
+        classes = len(record.classes)
+        if [len(line) for line in self.confusion] != [classes] * classes or min(map(min, self.confusion)) < 0:
+            return f"confusion: is not a matrix of {classes} x {classes} counts, the classes of run.json"
+        hits = sum(line[index] for index, line in enumerate(self.confusion))
+        if sum(map(sum, self.confusion)) != self.rows or self.rows - hits != self.errors:
+            return f"confusion: does not add up to {self.rows} rows with {self.errors} errors"
+        error = 100 * self.errors / self.rows
+        if abs(self.error_pct - error) > 1e-4:
+            return f"error_pct: is {self.error_pct}, but {self.errors} errors in {self.rows} rows are {error:.4f}"
+        if not self.ci_low <= self.error_pct <= self.ci_high:
+            return f"ci_low, ci_high: {self.ci_low} to {self.ci_high} does not hold error_pct"
+        return ""
