@@ -96,7 +96,7 @@ def clean(key: str, dataset: Dataset, archive: Path, output: Path) -> dict[str, 
             published = getattr(dataset.csv_md5, split, None)
             with ThreadPoolExecutor(1) as pool, meter(f"{key}: {split}.csv", csv.stat().st_size, "B") as done:
                 md5 = pool.submit(digest, csv, "md5") if published else None
-                counts = _convert(name, csv, path, dataset, done)
+                counts = convert(name, csv, path, dataset, done)
             if md5 and md5.result() != published:
                 raise CrepeError(
                     f"{name}: md5 is {md5.result()}, not {published} as published (`csv_md5`); fetch the archive anew, "
@@ -135,7 +135,7 @@ def _class_names(name: str, path: Path | None, classes: int) -> list[str]:
     return names
 
 
-def _convert(name: str, csv: Path, parquet: Path, dataset: Dataset, done: Meter) -> np.ndarray:
+def convert(name: str, csv: Path, parquet: Path, dataset: Dataset, done: Meter) -> np.ndarray:
     """Write a CSV file as Parquet; returns the rows of each class, int64 [classes]."""
     counts = np.zeros(dataset.classes, np.int64)
     fields = [f"field_{number}" for number in range(1, dataset.fields + 1)]
@@ -143,7 +143,7 @@ def _convert(name: str, csv: Path, parquet: Path, dataset: Dataset, done: Meter)
 
     def frames(*_: Any) -> Iterator[pl.DataFrame]:
         for chunk in _chunks(name, csv):
-            frame = _regular_frame(chunk, schema, dataset.classes)
+            frame = regular_frame(chunk, schema, dataset.classes)
             if frame is None:
                 first = int(counts.sum()) + 1
                 frame = pl.DataFrame(list(_rows(name, first, chunk, dataset)), schema, orient="row")
@@ -180,7 +180,7 @@ def _chunks(name: str, path: Path) -> Iterator[bytes]:
             yield chunk.replace(b"\r\n", b"\n") if b"\r" in chunk else chunk
 
 
-def _regular_frame(chunk: bytes, schema: dict[str, Any], classes: int) -> pl.DataFrame | None:
+def regular_frame(chunk: bytes, schema: dict[str, Any], classes: int) -> pl.DataFrame | None:
     """The rows of lines in the regular form, which polars reads as it should; None of others."""
     if not _is_regular(chunk, len(schema) - 1):
         return None

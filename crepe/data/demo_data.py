@@ -83,7 +83,7 @@ def collect(output: Path) -> None:
     seen: set[bytes] = set()
     for label, library in enumerate(LIBRARIES, start=1):
         wanted = {"train": TRAIN_ROWS, "test": TEST_ROWS}
-        for text in _texts(library):
+        for text in library_texts(library):
             key, split = _hash(" ".join(text)), _split(text[0])
             if key not in seen and wanted[split]:
                 seen.add(key)
@@ -98,7 +98,7 @@ def collect(output: Path) -> None:
                 "install the packages in the versions that this project pins"
             )
     files = {"classes.txt": "".join(f"{library.title}\n" for library in LIBRARIES)}
-    files |= {f"{split}.csv": _csv(sorted(found)) for split, found in rows.items()}
+    files |= {f"{split}.csv": to_csv(sorted(found)) for split, found in rows.items()}
     pack(output, FOLDER, {name: io.BytesIO(text.encode()) for name, text in files.items()})
 
 
@@ -139,7 +139,7 @@ def _definitions(statements: list[Any]) -> Iterator[ast.ClassDef | ast.FunctionD
             yield from _definitions(getattr(statement, part, []))
 
 
-def _texts(library: Library) -> Iterator[Text]:
+def library_texts(library: Library) -> Iterator[Text]:
     """The docstrings of a library, file by file in the order of the hash of their paths."""
     root = _root(library)
     files = []
@@ -177,7 +177,7 @@ def _split(summary: str) -> str:
     return "test" if share < TEST_ROWS / (TRAIN_ROWS + TEST_ROWS) else "train"
 
 
-def _csv(rows: list[tuple[bytes, int, Text]]) -> str:
+def to_csv(rows: list[tuple[bytes, int, Text]]) -> str:
     r"""Every field quoted, a newline written as the two characters `\n`."""
     stream = io.StringIO()
     writer = csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="\n")

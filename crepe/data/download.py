@@ -148,7 +148,7 @@ def _from_any(key: str, entry: Entry, path: Path, file: _File) -> None:
             faults.append(f"  {source.name + ', ' if source.name else ''}{source.url}: {fault}")
         else:
             for other in entry.sources:
-                _part(path, other).unlink(missing_ok=True)
+                partial_file(path, other).unlink(missing_ok=True)
             _tell(f"{key}: {path}: {quantity(path.stat().st_size, 'B')} from {_label(source)}")
             return
     url = f"file:///FOLDER/{key}{file.suffix}"
@@ -195,7 +195,7 @@ def _from_disk(source: Source, path: Path, file: _File) -> None:
 
 
 def _from_network(key: str, source: Source, path: Path, file: _File) -> None:
-    part = _part(path, source)
+    part = partial_file(path, source)
     clock = _Clock(_size(part))
     for again in (False, True):
         pieced = _fetch(key, source, part, clock)
@@ -391,7 +391,8 @@ def _text(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _part(path: Path, source: Source) -> Path:
+def partial_file(path: Path, source: Source) -> Path:
+    """The file beside `path` that holds what has come so far. Only the same checksum is continued."""
     checksum = source.checksum[1] if source.checksum else None
     return path.with_name(f".{path.name}.{checksum}.part")
 

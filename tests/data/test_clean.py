@@ -155,7 +155,7 @@ def test_the_short_cut_takes_nothing_that_is_malformed(rows, data):
     content = content[:start] + data.draw(tokens | st.just(b"")) + content[stop:]
     content = content.removesuffix(b"\n") + b"\n"
     schema = {"label": pl.Int32(), "field_1": pl.String(), "field_2": pl.String()}
-    frame = clean._regular_frame(content, schema, 2)
+    frame = clean.regular_frame(content, schema, 2)
     if frame is not None:
         found = [
             (label, *(text.replace(r"\n", "\n").strip(BLANKS) for text in texts)) for label, *texts in frame.rows()

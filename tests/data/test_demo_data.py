@@ -147,7 +147,7 @@ def test_same_sources_same_bytes(small):
 
 
 def test_tests_and_broken_files_are_not_read(small):
-    assert len(list(demo_data._texts(Library("First", "firstling")))) == 20
+    assert len(list(demo_data.library_texts(Library("First", "firstling")))) == 20
 
 
 def test_too_few_docstrings(small, monkeypatch, capsys):
@@ -203,13 +203,13 @@ def test_fields_come_back_as_they_were(tmp_path):
         'Quotes " and "" are kept,',
         "as is a \\ before a line end, über alles.\n" + "x" * 60,
     )
-    ((_, *fields),) = rows(demo_data._csv([(b"", 1, text)]))
+    ((_, *fields),) = rows(demo_data.to_csv([(b"", 1, text)]))
     assert tuple(fields) == text
 
 
 def test_a_backslash_at_a_line_end_comes_back(tmp_path):
     (text,) = docstrings(source(tmp_path, f'r"""Cut \\\n{LONG}.\n\nRest \\\nand \\more."""'), "m")
-    ((_, *fields),) = rows(demo_data._csv([(b"", 1, text)]))
+    ((_, *fields),) = rows(demo_data.to_csv([(b"", 1, text)]))
     assert tuple(fields) == text == (f"Cut \\ {LONG}.", "Rest \\\nand \\more.")
 
 

@@ -263,7 +263,7 @@ def test_a_spoiled_part_is_found_out(serve, target, left, published):
     one = serve(server.good)
     it = source(one.url, bytes=published)
     target.parent.mkdir()
-    module._part(target, it).write_bytes(left)
+    module.partial_file(target, it).write_bytes(left)
     download("x", dataset(it), target)
     assert arrived(target)
     assert one.ranges[-1] is None
@@ -273,7 +273,7 @@ def test_a_complete_part_needs_no_request(serve, target):
     one = serve(server.status(500))
     it = source(one.url)
     target.parent.mkdir()
-    module._part(target, it).write_bytes(CONTENT)
+    module.partial_file(target, it).write_bytes(CONTENT)
     download("x", dataset(it), target)
     assert arrived(target)
     assert one.paths == []
@@ -885,7 +885,7 @@ def test_right_bytes_or_none(tmp_path_factory, answers, published, left):
     with server.serving(CONTENT, *answers) as one:
         it = source(one.url, bytes=published)
         if left:
-            module._part(target, it).write_bytes(left)
+            module.partial_file(target, it).write_bytes(left)
         try:
             download("x", dataset(it), target)
             fault = None
@@ -954,9 +954,9 @@ def test_command_continues_after_a_kill(serve, target, kill):
         # Shells let what they start in the background ignore SIGINT, these tests too
         preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
-    part = module._part(target, it)
+    part = module.partial_file(target, it)
     # What is not yet in the file is in the process's buffer
-    wait_for(lambda: module._size(part))
+    wait_for(lambda: part.exists() and part.stat().st_size)
     time.sleep(0.2)
     process.send_signal(kill)
     _, said = process.communicate(timeout=60)
@@ -999,7 +999,8 @@ def test_one_of_two_downloads_goes_on_when_the_other_is_killed(serve, target):
     it = source(one.url)
     arguments = ["download", "x", "--output", str(target), "--config", overlay(it)]
     first = started(*arguments)
-    wait_for(lambda: module._size(module._part(target, it)))
+    part = module.partial_file(target, it)
+    wait_for(lambda: part.exists() and part.stat().st_size)
     second = started(*arguments)
     assert second.stderr.readline().endswith(WAITING)
     first.kill()

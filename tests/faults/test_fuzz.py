@@ -82,7 +82,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_csv(path, content):
     def read(csv: Path) -> None:
         output = path.parent / "clean"
-        clean._convert(str(csv), csv, output, texts.dataset(2), Meter("", None, "B", 0, None))
+        clean.convert(str(csv), csv, output, texts.dataset(2), Meter("", None, "B", 0, None))
 
     ends(read, path, content)
 
