@@ -477,4 +477,4 @@ def test_commands(study, tmp_path: Path) -> None:
 
 
 def test_the_papers_figures() -> None:
-    assert (augment.REPLACED, augment.RANK) == (0.5, 0.5)
+    assert (augment.COUNT_RATIO, augment.RANK_RATIO) == (0.5, 0.5)
