@@ -3,22 +3,27 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
-from crepe.config import load
+from crepe import layout
+from crepe.config import Config, load
 from crepe.io.files import digest, read_json, write_json, write_text
+from crepe.records.history import COLUMNS
+from crepe.records.metrics import Metrics
 from tests.support.paths import ROOT
 from tests.support.records import write_record
 
-HISTORY = "epoch,batches,samples,learning_rate,train_loss,train_error_pct,test_loss,test_error_pct\n"
+HISTORY = ",".join(COLUMNS) + "\n"
+"""The first line of a history.csv."""
 
 
-def project(folder):
+def project(folder: Path) -> Path:
     """Copy the configuration to `folder`."""
     shutil.copytree(ROOT / "config", folder / "config")
     return folder
 
 
-def overlay(**changes):
+def overlay(**changes: Any) -> str:
     """A small study as JSON text; `pets` is a dataset of its own, `ag_news-part` a part of one of the paper's."""
     entry = {"fields": 2, "classes": 3, "train_rows": 300, "test_rows": 100, "sources": [{"url": "x.tgz"}]}
     datasets = {
@@ -32,7 +37,15 @@ def overlay(**changes):
 LINES = "".join(f"{n},{n},{n * 128},0.01,{1 / n},{60 / n},{1 / n + 0.1},{60 / n + 5}\n" for n in range(1, 11))
 
 
-def write_run(config, dataset, model, seed=0, errors=10, history=HISTORY + LINES, **changes):
+def write_run(
+    config: Config,
+    dataset: str,
+    model: str,
+    seed: int = 0,
+    errors: int = 10,
+    history: str = HISTORY + LINES,
+    **changes: Any,
+) -> Path:
     """Write a run of 100 test rows in three classes, 50 of the largest; `changes` replace values of run.json.
 
     Returns the run's folder.
@@ -41,10 +54,8 @@ def write_run(config, dataset, model, seed=0, errors=10, history=HISTORY + LINES
     about = config.dataset(dataset)
     *_, recipe = config.model(model)
     batches_per_epoch = recipe.batches_per_epoch or about.batches_per_epoch
-    folder = Path("results") / config.name / "runs" / dataset / model / str(seed)
-    digests = {"model.safetensors": "e" * 64}
-    write_text(folder / "history.csv", history)
-    digests["history.csv"] = digest(folder / "history.csv")
+    folder = layout.run(config.name, dataset, model, seed)
+    write_text(folder / layout.HISTORY, history)
     own = {
         "dataset": dataset,
         "model": model,
@@ -55,28 +66,25 @@ def write_run(config, dataset, model, seed=0, errors=10, history=HISTORY + LINES
         "training": recipe.as_dict() | {"batches_per_epoch": batches_per_epoch},
         "epochs": recipe.epochs,
         "batches": recipe.epochs * batches_per_epoch,
-        "sha256": digests,
+        "sha256": {layout.MODEL: "e" * 64, layout.HISTORY: digest(folder / layout.HISTORY)},
     }
     write_record(folder, **(own | changes))
-    write_json(
-        folder / "metrics.json",
-        {
-            "rows": 100,
-            "errors": errors,
-            "error_pct": float(errors),
-            "ci_low": max(errors - 6.0, 0.0),
-            "ci_high": errors + 7.0,
-            "loss": 0.5,
-            "confusion": [[50 - errors, errors, 0], [0, 30, 0], [0, 0, 20]],
-            "sha256": {"model.safetensors": "e" * 64, "predictions.parquet": "f" * 64},
-        },
-    )
+    Metrics(
+        rows=100,
+        errors=errors,
+        error_pct=float(errors),
+        ci_low=max(errors - 6.0, 0.0),
+        ci_high=errors + 7.0,
+        loss=0.5,
+        confusion=[[50 - errors, errors, 0], [0, 30, 0], [0, 0, 20]],
+        sha256={layout.MODEL: "e" * 64, layout.PREDICTIONS: "f" * 64},
+    ).write(folder)
     return folder
 
 
-def reseal(folder):
+def reseal(folder: Path) -> dict[str, Any]:
     """Have the records of a run speak of its files as they are now; returns the metrics."""
-    for record, name in (("run.json", "history.csv"), ("metrics.json", "predictions.parquet")):
+    for record, name in ((layout.RECORD, layout.HISTORY), (layout.METRICS, layout.PREDICTIONS)):
         content = read_json(folder / record, "")
         if (folder / name).exists():
             content["sha256"][name] = digest(folder / name)
@@ -84,6 +92,6 @@ def reseal(folder):
     return content
 
 
-def small(*datasets, **changes):
+def small(*datasets: str, **changes: Any) -> Config:
     """The study of `overlay` as a configuration."""
     return load(overlay(datasets=list(datasets) or ["pets"], **changes))
