@@ -21,7 +21,7 @@ Row = tuple[object, ...]
 
 def encodings(path: Path) -> Iterator[tuple[int, list[bytes], list[int]]]:
     """Read the original program's dumps: label, fields, alphabet indices."""
-    for line in path.open(encoding="utf-8", newline="\n"):
+    for line in path.read_bytes().splitlines():
         row = json.loads(line)
         yield row["label"], [base64.b64decode(field) for field in row["fields_b64"]], row["indices"]
 
