@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from crepe import features
 from crepe.errors import CrepeError
+from crepe.features import FeatureSettings
 from crepe.io.files import digest
-from crepe.io.section import Section, positive
+from crepe.io.section import PositiveInt, Section, positive
 
 WEIGHTS = ("random", "counts", "tfidf")
 """Weights of models that need no vectors."""
@@ -123,53 +123,18 @@ class Dataset(Section):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Feature(Section):
-    """How text becomes a ragged sequence of integers."""
-
-    kind: str
-    """A module of `crepe.features`."""
-    alphabet: str | None = None
-    """Of characters: a key of `crepe.text.alphabet.ALPHABETS`."""
-    length: int | None = None
-    """The columns of a text, as the paper's 1014; None leaves it whole."""
-    vocabulary: int | None = None
-    """Of words and n-grams: how many of the most frequent of the train rows are kept."""
-    longest: int | None = None
-    """Of n-grams: most words of one."""
-    means: int | None = None
-    """Of means: how many."""
-    size: int | None = None
-    """Of means: numbers of a word's vector."""
-    least: int | None = None
-    """Of means: times that a word must occur in the train rows to have a vector."""
-    epochs: int | None = None
-    """Of means: times that the vectors are learnt from the train rows."""
-    thesaurus: str | None = None
-    """A mytheas file: words of texts drawn for training are replaced by synonyms of its; None leaves them alone."""
-
-    def __post_init__(self) -> None:
-        numbers = ("length", "vocabulary", "longest", "means", "size", "least", "epochs")
-        positive(self, *(name for name in numbers if getattr(self, name) is not None))
-        for name in features.kind(self.kind).NEEDS:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name} is missing")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Vectors(Section):
     """Vectors of words that look-up tables start from."""
 
-    size: int
-    """Numbers of a vector."""
+    vector_size: PositiveInt
+    """Dimension of a vector."""
     sources: tuple[Source, ...] = ()
-    """Where a published file can be had from, tried in order; learnt from the train rows if there is none."""
-    least: int = 6
-    """Learnt ones: times that a word must occur."""
-    epochs: int = 5
-    """Learnt ones: times that the train rows are gone through."""
-
-    def __post_init__(self) -> None:
-        positive(self, "size", "least", "epochs")
+    """Sources of a published file in word2vec's binary format, tried in order; it becomes `data/raw/KEY.bin.gz`.
+    Vectors are learnt from the train rows if absent."""
+    min_count: PositiveInt = 6
+    """Number of times a word must occur in the train rows to have a learnt vector."""
+    epochs: PositiveInt = 5
+    """Number of passes over the train rows, for learnt vectors."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,7 +200,7 @@ class Catalog(Section):
 
     datasets: dict[str, Dataset]
     thesauri: dict[str, Thesaurus]
-    features: dict[str, Feature]
+    features: dict[str, FeatureSettings]
     networks: dict[str, Network]
     models: dict[str, Model]
     vectors: dict[str, Vectors]

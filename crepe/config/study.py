@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from crepe import layout
 from crepe.config.catalog import (
     WEIGHTS,
     Catalog,
     Dataset,
-    Feature,
     Model,
     Network,
     Thesaurus,
@@ -26,6 +26,7 @@ from crepe.config.catalog import (
 )
 from crepe.config.recipe import Recipe
 from crepe.errors import CrepeError
+from crepe.features import FeatureSettings
 from crepe.io.section import Section
 
 Item = TypeVar("Item")
@@ -66,6 +67,12 @@ class Config(Section):
                 raise ValueError(f"{kind}: one stands twice")
         if min(self.seeds) < 0 or max(self.seeds) > LARGEST_SEED:
             raise ValueError(f"seeds: must be from 0 to {LARGEST_SEED}")
+        for key, feature in self.catalog.features.items():
+            if feature.thesaurus is not None and feature.thesaurus not in self.catalog.thesauri:
+                raise ValueError(
+                    f"catalog.features.{key}.thesaurus: {feature.thesaurus!r} is not defined; "
+                    f"known: {', '.join(self.catalog.thesauri)}"
+                )
         parts: dict[str, Iterable[str]] = {
             "feature": self.catalog.features,
             "network": self.catalog.networks,
@@ -97,17 +104,16 @@ class Config(Section):
         """
         return _lookup(self.catalog.thesauri, "thesaurus", key)
 
-    def check_thesaurus(self, feature: Feature) -> None:
-        """Compare the thesaurus of a feature with its checksums, if the catalog has it.
+    def check_thesaurus(self, feature: FeatureSettings) -> None:
+        """Compare the thesaurus of a feature, if it has one, with its checksums.
 
         Raises:
             CrepeError: it is unreadable or damaged.
         """
-        path = Path(feature.thesaurus or "")
-        if path.stem in self.catalog.thesauri:
-            check_published(path, self.thesaurus(path.stem).sources)
+        if feature.thesaurus is not None:
+            check_published(layout.thesaurus(feature.thesaurus), self.thesaurus(feature.thesaurus).sources)
 
-    def feature(self, key: str) -> Feature:
+    def feature(self, key: str) -> FeatureSettings:
         """The feature `key` of the catalog.
 
         Raises:
@@ -123,7 +129,7 @@ class Config(Section):
         """
         return _lookup(self.catalog.vectors, "vectors", key)
 
-    def model(self, key: str) -> tuple[Model, Feature, Network, Recipe]:
+    def model(self, key: str) -> tuple[Model, FeatureSettings, Network, Recipe]:
         """The model `key` of the catalog with the parts that its entry names.
 
         Raises:
@@ -171,7 +177,7 @@ def parse(merged: Mapping[str, Any]) -> Config:
     Raises:
         CrepeError: a key or value is wrong; the text names it.
     """
-    return Config.parse(merged, "config")
+    return Config.parse(merged)
 
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:

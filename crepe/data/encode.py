@@ -14,12 +14,11 @@ from typing import Any
 
 import polars as pl
 
-from crepe import config, features
-from crepe.config.catalog import Feature
+from crepe import config, layout
 from crepe.data import shards
 from crepe.data.shards import Manifest
 from crepe.errors import CrepeError
-from crepe.features import Coder, Codes
+from crepe.features import Codes, FeatureSettings
 from crepe.io.files import alone, check, read_json, replacing
 from crepe.io.progress import Meter, meter
 from crepe.ragged import Ragged
@@ -52,7 +51,9 @@ def main(options: argparse.Namespace) -> None:
     )
 
 
-def encode(key: str, name: str, feature: Feature, clean: Path, output: Path) -> Manifest:
+def encode(
+    key: str, name: str, feature: FeatureSettings, clean: Path, output: Path, thesaurus: Path | None = None
+) -> Manifest:
     """Write a feature's shards of a dataset.
 
     Args:
@@ -61,6 +62,7 @@ def encode(key: str, name: str, feature: Feature, clean: Path, output: Path) -> 
         feature: how text becomes integers.
         clean: the folder that `crepe clean` wrote.
         output: a folder. Shards in it that the new manifest does not name are removed.
+        thesaurus: the file of the feature's thesaurus, if it has one; its usual place if None.
 
     Returns:
         The manifest, as written.
@@ -70,17 +72,14 @@ def encode(key: str, name: str, feature: Feature, clean: Path, output: Path) -> 
             written.
     """
     facts = _facts(key, clean)
-    coder: Coder = features.kind(feature.kind).coder(feature, clean / "train.parquet")
-    if feature.thesaurus and coder.replaceable is None:
-        raise CrepeError(
-            f"configuration: catalog.features.{name}: {feature.kind} cannot have a thesaurus; leave it out"
-        )
+    thesaurus = (thesaurus or layout.thesaurus(feature.thesaurus)) if feature.thesaurus else None
+    coder = feature.coder(clean / "train.parquet", thesaurus)
     manifest = Manifest(
         dataset=key,
         feature=name,
         dtype=coder.dtype,
         symbols=coder.symbols,
-        length=feature.length,
+        length=feature.max_length,
         source=coder.source,
         classes=facts["classes"],
         rows=facts["rows"],

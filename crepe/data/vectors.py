@@ -67,15 +67,15 @@ def vectors(entry: Vectors, file: Path, folder: Path, output: Path) -> None:
     words = shards.read_vocabulary(folder, manifest)["word"].to_pylist()
     if entry.sources:
         check_published(file, entry.sources)
-        found = _published(file, entry.size, words)
+        found = _published(file, entry.vector_size, words)
         origin = f"{file.name}, sha256 {digest(file)}"
     else:
         texts = _Texts(shards.read(folder, "train", manifest))
-        names, table = word2vec.learn(texts, entry.size, entry.least, entry.epochs, seed=0)
+        names, table = word2vec.learn(texts, entry.vector_size, entry.min_count, entry.epochs, seed=0)
         found = dict(zip(map(int, names), table, strict=True))
         origin = LEARNT
     if not found:
-        raise CrepeError(f"{folder}: none of its words has a vector; lower `least`, or take other vectors")
+        raise CrepeError(f"{folder}: none of its words has a vector; lower `min_count`, or take other vectors")
     indices = sorted(found)
     held = {
         "indices": torch.tensor(indices),

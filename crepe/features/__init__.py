@@ -1,26 +1,18 @@
-"""How text becomes integers. Each kind of feature is a module here, named in the configuration by its `kind`.
+"""How text becomes integers: the contract of a kind of feature, and the kinds there are.
 
-Such a module has
-
-- `NEEDS`, the keys of `crepe.config.catalog.Feature` that an entry of the kind must have;
-- `VOCABULARY`, whether there is one: a line of text for each index from 1 on;
-- `coder(feature, train)`, a `Coder` for `crepe encode`, made after a look at the clean train rows; with what the
-  feature's thesaurus makes of them if it has one;
-- `reader(feature, vocabulary)`, a function that turns single texts into the same integers, for `crepe predict`;
-- `UNITS`, what of a text is blanked to see what it was good for.
-
-polars is imported where it is used: a machine that only trains and predicts can do without.
+A kind is a module with a class `Settings`, a `FeatureSettings`, and a line in `FeatureSettings.KINDS`.
+polars is imported inside functions: a machine that only trains and predicts has none.
 """
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
-from types import ModuleType
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from crepe.io.section import PositiveInt, Variant
 from crepe.text import tokens
 
 if TYPE_CHECKING:
@@ -32,21 +24,22 @@ Text = str | Sequence[str]
 """A text, or the fields of a row in the dataset's order."""
 
 Reader = Callable[[Text], np.ndarray]
+"""Turns one text into integers: uint8 or int32 [symbols]."""
 
 Codes = Callable[["pl.Series"], tuple[np.ndarray, np.ndarray]]
-"""What becomes of a batch of rows: values and offsets, as in `crepe.ragged.Ragged`."""
+"""Turns a batch of rows into the values and offsets of a `crepe.ragged.Ragged`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """Parts of a text that can be blanked without moving what is around them, for `crepe.inference.explain`."""
+    """Parts of a text that `crepe.inference.explain` blanks, without moving the text around them."""
 
     pattern: str
-    """Of one of them."""
+    """Regular expression that matches one part."""
     blank: Callable[[str], str]
-    """What the feature reads as no symbol, in its place."""
+    """Gives the replacement of a part, which the feature reads as no symbol."""
     span: int = 1
-    """How many neighbours are blanked at a time."""
+    """Number of neighbouring parts that are blanked at a time."""
 
 
 WORDS = Units(tokens.ANY_CASE, lambda word: tokens.UNKNOWN)
@@ -54,14 +47,14 @@ WORDS = Units(tokens.ANY_CASE, lambda word: tokens.UNKNOWN)
 
 @dataclass(frozen=True, slots=True)
 class Replaceable:
-    """What the train rows need to have words replaced by synonyms (`crepe.training.augmentation`)."""
+    """Encoding of train rows whose words can be replaced by synonyms (`crepe.training.augmentation`)."""
 
     codes: Codes
-    """In place of those of the `Coder`: rows that are neither cut to a length nor where only zeros follow."""
+    """Takes the place of `Coder.codes`: rows keep their full length, and their zeros at the end."""
     column: "pl.Expr"
-    """What polars makes of a row ..."""
+    """polars expression of the column that `spots` takes."""
     spots: Codes
-    """... and what becomes of a batch of it: see `crepe.text.thesaurus.spots`."""
+    """Turns a batch of that column into the places of replaceable words: see `crepe.text.thesaurus.spots`."""
     synonyms: "Ragged"
     """See `crepe.text.thesaurus.table`."""
     source: str
@@ -70,30 +63,71 @@ class Replaceable:
 
 @dataclass(frozen=True, slots=True)
 class Coder:
-    """How the texts of some rows become integers."""
+    """Encoding of the rows of a dataset, for `crepe encode`."""
 
     dtype: str
     """`uint8` or `int32`."""
     symbols: int
     """Largest index that can occur."""
     column: "pl.Expr"
-    """What polars makes of a row ..."""
+    """polars expression of the column that `codes` takes."""
     codes: Codes
-    """... and what becomes of a batch of it."""
+    """Turns a batch of that column into integers."""
     source: str
-    """sha256 of what the integers mean: of `vocabulary` if there is one."""
+    """sha256 of what the integers mean: of `vocabulary`, or of the alphabet."""
     vocabulary: bytes = b""
-    """Content of vocabulary.parquet: `word`, `count`, `rows`, the line of index i being the i-th."""
+    """Content of vocabulary.parquet, with columns `word`, `count` and `rows`; row i describes index i + 1."""
     replaceable: Replaceable | None = None
     """None without a thesaurus."""
 
 
-def kind(name: str) -> ModuleType:
-    """The module of a kind of feature.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureSettings(Variant, ABC):
+    """Base class of the settings of a feature; a kind adds fields, which are its keys in the configuration."""
 
-    Raises:
-        ValueError: there is none of that name.
-    """
-    if not name.isidentifier() or find_spec(f"{__name__}.{name}") is None:
-        raise ValueError(f"kind is {name!r}, and there is no crepe/features/{name}.py")
-    return import_module(f"{__name__}.{name}")
+    KINDS: ClassVar[Mapping[str, str]] = {
+        "characters": "crepe.features.characters",
+        "words": "crepe.features.words",
+        "ngrams": "crepe.features.ngrams",
+        "means": "crepe.features.means",
+    }
+
+    description: ClassVar[str]
+    """What the integers mean, in a sentence for users."""
+    has_vocabulary: ClassVar[bool] = True
+    """Whether its shards have a vocabulary: a line of text for each index from 1 on."""
+    units: ClassVar[Units] = WORDS
+    """Parts of a text that are blanked to explain a prediction."""
+
+    max_length: PositiveInt | None = None
+    """Number of symbols that a text is cut to. Texts stay whole if absent."""
+
+    @property
+    def thesaurus(self) -> str | None:
+        """Key of the thesaurus whose synonyms replace words of train texts, None for a kind that has no such field."""
+        return None
+
+    @property
+    def characters(self) -> str | None:
+        """The characters that are symbols, in the order of their indices, None for a kind that reads words."""
+        return None
+
+    @abstractmethod
+    def coder(self, train: Path, thesaurus: Path | None = None) -> Coder:
+        """Prepare the encoding of a dataset.
+
+        Args:
+            train: the Parquet file of its clean train rows, from which a vocabulary is made.
+            thesaurus: the file of the thesaurus, for settings that name one.
+
+        Raises:
+            CrepeError: the rows have no words, or the thesaurus is missing or damaged.
+        """
+
+    @abstractmethod
+    def reader(self, vocabulary: list[str] | None) -> Reader:
+        """Return a function that turns one text into the same integers, for `crepe predict`.
+
+        Args:
+            vocabulary: the lines of the vocabulary, line i for index i + 1; None for a kind that has none.
+        """

@@ -1,77 +1,94 @@
 """Characters: a text's bytes, last first, as indices into an alphabet (paper, section 2.2)."""
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from crepe.config.catalog import Feature
-from crepe.features import Coder, Codes, Reader, Replaceable, Units
+from crepe.features import Coder, Codes, FeatureSettings, Reader, Replaceable, Units
 from crepe.io.files import digest
+from crepe.io.section import Limits, PositiveInt
 from crepe.ragged import trim
-from crepe.text import alphabet, thesaurus
+from crepe.text import alphabet
+from crepe.text import thesaurus as thesauri
 
 if TYPE_CHECKING:
     import polars as pl
 
-NEEDS = ("alphabet", "length")
-VOCABULARY = False
-# As many as the paper's first convolution sees at a time: one alone says little, it can be guessed from the others.
-UNITS = Units("(?s).", lambda character: " " * len(character.encode("utf-8", "surrogatepass")), span=7)
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings(FeatureSettings):
+    """Settings of a feature of characters."""
 
-def coder(feature: Feature, train: Path) -> Coder:
-    """The same for any train rows.
+    description = "Characters: a text's bytes, last first, as indices into an alphabet (paper, section 2.2)."
+    has_vocabulary = False
+    # As many as the paper's first convolution sees at a time: one alone says little, since the others give it away.
+    units = Units("(?s).", lambda character: " " * len(character.encode("utf-8", "surrogatepass")), span=7)
 
-    Raises:
-        CrepeError: there is no such alphabet; the thesaurus is missing or damaged.
-    """
-    import polars as pl
+    max_length: PositiveInt
+    """Number of characters (UTF-8 bytes) that a text is cut to, 1014 in the paper."""
+    alphabet: Annotated[str, Limits(choices=tuple(alphabet.ALPHABETS))]
+    """Alphabet: `crepe` has the 69 characters of the original program, `paper` those and the newline, `full` those of
+    `crepe` and the capitals `A` to `Z`."""
+    thesaurus: str | None = None
+    """Key of `catalog.thesauri`. Words of texts drawn for training are replaced by its synonyms at random; test texts
+    stay as they are. No words are replaced if absent."""
 
-    from crepe.text.tokens import columns
+    @property
+    def characters(self) -> str:
+        """The characters of the alphabet, in the order of their indices from 1 on."""
+        return alphabet.characters(self.alphabet)
 
-    name, length = _settings(feature)
+    def coder(self, train: Path, thesaurus: Path | None = None) -> Coder:
+        """Prepare the encoding, which is the same for any train rows.
 
-    def whole(texts: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
-        array = texts.reverse().to_arrow()
-        _, ends, content = array.buffers()
-        offsets = np.frombuffer(ends, np.int64, len(array) + 1)
-        return alphabet.encode_whole(content.to_pybytes() if content else b"", offsets, name)
+        Raises:
+            CrepeError: the thesaurus is missing or damaged.
+        """
+        import polars as pl
 
-    def codes(texts: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
-        return trim(*whole(texts), length)
+        from crepe.text.tokens import columns
 
-    text = pl.concat_str(*reversed(columns(train)), separator=" ")
-    replaceable = _replaceable(Path(feature.thesaurus), text, name, whole) if feature.thesaurus else None
-    symbols = len(alphabet.characters(name))
-    return Coder("uint8", symbols, text, codes, alphabet.digest(name), replaceable=replaceable)
+        name, length = self.alphabet, self.max_length
 
+        def whole(texts: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
+            array = texts.reverse().to_arrow()
+            _, ends, content = array.buffers()
+            offsets = np.frombuffer(ends, np.int64, len(array) + 1)
+            return alphabet.encode_whole(content.to_pybytes() if content else b"", offsets, name)
 
-def reader(feature: Feature, vocabulary: list[str] | None) -> Reader:
-    """See `crepe.text.alphabet.quantize`."""
-    name, length = _settings(feature)
-    return partial(alphabet.quantize, alphabet=name, length=length)
+        def codes(texts: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
+            return trim(*whole(texts), length)
 
+        text = pl.concat_str(*reversed(columns(train)), separator=" ")
+        return Coder(
+            "uint8",
+            len(self.characters),
+            text,
+            codes,
+            alphabet.digest(name),
+            replaceable=_replaceable(thesaurus, text, name, whole) if thesaurus else None,
+        )
 
-def _settings(feature: Feature) -> tuple[str, int]:
-    assert feature.alphabet is not None
-    assert feature.length is not None
-    return feature.alphabet, feature.length
+    def reader(self, vocabulary: list[str] | None) -> Reader:
+        """Return `crepe.text.alphabet.quantize` for this alphabet and length."""
+        return partial(alphabet.quantize, alphabet=self.alphabet, length=self.max_length)
 
 
 def _replaceable(path: Path, text: "pl.Expr", name: str, whole: Codes) -> Replaceable:
-    """Words of texts whose last byte comes first, and synonyms to match.
+    """Encode train rows for replacement; the places of words are counted from the end of a text, as its symbols are.
 
-    Where capitals have places of their own in the alphabet, a word with a capital initial is another entry, whose
-    synonyms have one too; they have their own spelling otherwise. A word that small letters make longer or shorter, as
-    one with a Kelvin sign, is left alone: an entry has one length.
+    If the alphabet has capitals, a word with a capital initial is an entry of its own whose synonyms begin with a
+    capital; other synonyms keep the spelling of the thesaurus. A word whose length in bytes changes when it is
+    lower-cased, as one with a Kelvin sign does, is not replaced: an entry has one length.
     """
     import polars as pl
 
     from crepe.text.tokens import PIECE
 
-    known = thesaurus.read(path)
+    known = thesauri.read(path)
     words = pl.Enum(list(known))
     sizes = np.array([len(word.encode()) for word in known])
     entries = list(known.items())
@@ -91,13 +108,13 @@ def _replaceable(path: Path, text: "pl.Expr", name: str, whole: Codes) -> Replac
         counts = pieces.list.len().to_numpy()
         offsets, ends = np.append(0, np.cumsum(counts, dtype=np.int64)), np.append(0, np.cumsum(lengths))
         starts = ends[:-1] - np.repeat(ends[offsets[:-1]], counts)
-        return thesaurus.spots(starts, entry, offsets)
+        return thesauri.spots(starts, entry, offsets)
 
     return Replaceable(
         codes=whole,
         column=text.str.extract_all(PIECE),
         spots=spots,
-        synonyms=thesaurus.table(entries, partial(_codes, name), "uint8"),
+        synonyms=thesauri.table(entries, partial(_codes, name), "uint8"),
         source=digest(path),
     )
 

@@ -1,5 +1,6 @@
 """n-grams: the most frequent of the train rows, up to some number of words (paper, section 3.1)."""
 
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -7,45 +8,48 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crepe.config.catalog import Feature
-from crepe.features import WORDS, Coder, Reader
+from crepe.features import Coder, FeatureSettings, Reader
+from crepe.io.section import PositiveInt
 from crepe.ragged import trim
 from crepe.text import ngrams, tokens
 
 if TYPE_CHECKING:
     import polars as pl
 
-NEEDS = ("vocabulary", "longest")
-VOCABULARY = True
-UNITS = WORDS
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings(FeatureSettings):
+    """Settings of a feature of n-grams."""
 
-def coder(feature: Feature, train: Path) -> Coder:
-    """Counts the n-grams of the train rows first.
+    description = "n-grams: the most frequent of the train rows, up to some number of words (paper, section 3.1)."
 
-    Raises:
-        CrepeError: there are no words.
-    """
-    assert feature.vocabulary is not None
-    assert feature.longest is not None
-    vocabulary, lookup = ngrams.vocabulary(train, feature.vocabulary, feature.longest)
+    vocab_size: PositiveInt
+    """Number of n-grams in the vocabulary: the most frequent of the train rows."""
+    max_n: PositiveInt
+    """Largest number of words in an n-gram."""
 
-    def codes(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
-        return trim(*lookup.codes(*ngrams.closed(lists)), feature.length)
+    def coder(self, train: Path, thesaurus: Path | None = None) -> Coder:
+        """Count the n-grams of the train rows and prepare the encoding.
 
-    content = tokens.packed(vocabulary)
-    return Coder(
-        "int32",
-        len(vocabulary),
-        tokens.indices(tokens.columns(train), lookup.words),
-        codes,
-        sha256(content).hexdigest(),
-        content,
-    )
+        Raises:
+            CrepeError: there are no words.
+        """
+        vocabulary, lookup = ngrams.vocabulary(train, self.vocab_size, self.max_n)
 
+        def codes(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
+            return trim(*lookup.codes(*ngrams.closed(lists)), self.max_length)
 
-def reader(feature: Feature, vocabulary: list[str] | None) -> Reader:
-    """See `crepe.text.ngrams.quantize`."""
-    assert feature.longest is not None
-    indices = {ngram: index for index, ngram in enumerate(vocabulary or (), start=1)}
-    return partial(ngrams.quantize, vocabulary=indices, longest=feature.longest, length=feature.length)
+        content = tokens.packed(vocabulary)
+        return Coder(
+            "int32",
+            len(vocabulary),
+            tokens.indices(tokens.columns(train), lookup.words),
+            codes,
+            sha256(content).hexdigest(),
+            content,
+        )
+
+    def reader(self, vocabulary: list[str] | None) -> Reader:
+        """Return `crepe.text.ngrams.quantize` for this vocabulary and length."""
+        indices = {ngram: index for index, ngram in enumerate(vocabulary or (), start=1)}
+        return partial(ngrams.quantize, vocabulary=indices, max_n=self.max_n, length=self.max_length)

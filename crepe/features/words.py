@@ -1,5 +1,6 @@
 """Words: the most frequent of the train rows, in the order of the text (paper, section 3)."""
 
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -7,62 +8,67 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crepe.config.catalog import Feature
-from crepe.features import WORDS, Coder, Reader, Replaceable
+from crepe.features import Coder, FeatureSettings, Reader, Replaceable
 from crepe.io.files import digest
+from crepe.io.section import PositiveInt
 from crepe.ragged import trim
-from crepe.text import thesaurus, tokens
+from crepe.text import thesaurus as thesauri
+from crepe.text import tokens
 
 if TYPE_CHECKING:
     import polars as pl
 
-NEEDS = ("vocabulary",)
-VOCABULARY = True
-UNITS = WORDS
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings(FeatureSettings):
+    """Settings of a feature of words."""
 
-def coder(feature: Feature, train: Path) -> Coder:
-    """Counts the words of the train rows first.
+    description = "Words: the most frequent of the train rows, in the order of the text (paper, section 3)."
 
-    Raises:
-        CrepeError: there are none; the thesaurus is missing or damaged.
-    """
-    assert feature.vocabulary is not None
-    vocabulary = tokens.train_vocabulary(train, feature.vocabulary)
+    vocab_size: PositiveInt
+    """Number of words in the vocabulary: the most frequent of the train rows."""
+    thesaurus: str | None = None
+    """Key of `catalog.thesauri`. Words of texts drawn for training are replaced by its synonyms at random; test texts
+    stay as they are. No words are replaced if absent."""
 
-    def codes(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
-        return trim(*tokens.flat(lists), feature.length)
+    def coder(self, train: Path, thesaurus: Path | None = None) -> Coder:
+        """Count the words of the train rows and prepare the encoding.
 
-    content = tokens.packed(vocabulary)
-    return Coder(
-        "int32",
-        len(vocabulary),
-        tokens.indices(tokens.columns(train), vocabulary["word"]),
-        codes,
-        sha256(content).hexdigest(),
-        content,
-        _replaceable(Path(feature.thesaurus), tokens.columns(train), vocabulary["word"]) if feature.thesaurus else None,
-    )
+        Raises:
+            CrepeError: there are none; the thesaurus is missing or damaged.
+        """
+        fields, vocabulary = tokens.columns(train), tokens.train_vocabulary(train, self.vocab_size)
 
+        def codes(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
+            return trim(*tokens.flat(lists), self.max_length)
 
-def reader(feature: Feature, vocabulary: list[str] | None) -> Reader:
-    """See `crepe.text.tokens.quantize`."""
-    indices = {word: index for index, word in enumerate(vocabulary or (), start=1)}
-    return partial(tokens.quantize, vocabulary=indices, length=feature.length)
+        content = tokens.packed(vocabulary)
+        return Coder(
+            "int32",
+            len(vocabulary),
+            tokens.indices(fields, vocabulary["word"]),
+            codes,
+            sha256(content).hexdigest(),
+            content,
+            _replaceable(thesaurus, fields, vocabulary["word"]) if thesaurus else None,
+        )
+
+    def reader(self, vocabulary: list[str] | None) -> Reader:
+        """Return `crepe.text.tokens.quantize` for this vocabulary and length."""
+        indices = {word: index for index, word in enumerate(vocabulary or (), start=1)}
+        return partial(tokens.quantize, vocabulary=indices, length=self.max_length)
 
 
 def _replaceable(path: Path, fields: list[str], vocabulary: "pl.Series") -> Replaceable:
-    """A synonym is as many words as it has; those outside the vocabulary are 0 and keep their place, as in a text."""
+    """Encode train rows for replacement; words of a synonym that are not in the vocabulary are 0, as in a text."""
     import polars as pl
 
-    known = thesaurus.read(path)
+    known = thesauri.read(path)
     indices = {word: index for index, word in enumerate(vocabulary, start=1)}
 
     def spots(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
         entries, offsets = tokens.flat(lists)
-        return thesaurus.spots(
-            np.arange(len(entries)) - np.repeat(offsets[:-1], np.diff(offsets)), entries - 1, offsets
-        )
+        return thesauri.spots(np.arange(len(entries)) - np.repeat(offsets[:-1], np.diff(offsets)), entries - 1, offsets)
 
     def codes(text: str) -> np.ndarray:
         return np.array([indices.get(word, 0) for word in tokens.tokenize(text)], np.int32)
@@ -71,6 +77,6 @@ def _replaceable(path: Path, fields: list[str], vocabulary: "pl.Series") -> Repl
         codes=tokens.flat,
         column=tokens.indices(fields, pl.Series(list(known))),
         spots=spots,
-        synonyms=thesaurus.table(known.items(), codes, "int32"),
+        synonyms=thesauri.table(known.items(), codes, "int32"),
         source=digest(path),
     )

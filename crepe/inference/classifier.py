@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from crepe import features
 from crepe.errors import CrepeError
 from crepe.evaluation import metrics as scores
-from crepe.features import Reader, Text
+from crepe.features import Text
 from crepe.inference.explain import Piece, explain
 from crepe.models import saved
 from crepe.models.batch import Split
@@ -30,9 +29,7 @@ class Classifier:
     def __init__(self, model: saved.Saved, device: torch.device, dtype: torch.dtype) -> None:
         self.model = model
         self._device, self._dtype = device, dtype
-        kind = features.kind(model.feature.kind)
-        self._read: Reader = kind.reader(model.feature, model.vocabulary)
-        self._units: features.Units = kind.UNITS
+        self._read = model.feature.reader(model.vocabulary)
 
     @property
     def classes(self) -> list[str]:
@@ -77,7 +74,7 @@ class Classifier:
                 odds[rows] = (own - others.logsumexp(1)).cpu().numpy()
             return odds
 
-        return explain(_fields(text, 0), self._units, log_odds)
+        return explain(_fields(text, 0), self.model.feature.units, log_odds)
 
     def answers(self, texts: Sequence[Text], explained: bool = False) -> list[dict[str, Any]]:
         """What there is to say of each text, as plain values.

@@ -26,7 +26,6 @@ import torch.nn.functional as F
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from torch import Tensor
 
-from crepe import features
 from crepe.errors import CrepeError
 from crepe.io.files import digest, write_json, write_text
 from crepe.layout import METRICS, RECORD
@@ -35,7 +34,6 @@ from crepe.models.base import Network
 from crepe.models.saved import FILE, Saved
 from crepe.records.metrics import Metrics
 from crepe.records.run import RunRecord
-from crepe.text import alphabet
 
 ONNX = "model.onnx"
 OPSET = 20
@@ -177,11 +175,10 @@ def _records(folder: Path, model: Saved) -> tuple[RunRecord | None, Metrics | No
 
 
 def _config(model: Saved) -> dict[str, Any]:
-    name = model.feature.alphabet
     return {
         "classes": model.classes,
         "feature": model.feature.as_dict(),
-        "alphabet": None if name is None else alphabet.characters(name),
+        "alphabet": model.feature.characters,
         "symbols": model.symbols,
         "network": model.settings.as_dict(),
         "onnx": {"opset": OPSET, "codes": ["rows", "columns"], "probabilities": ["rows", "classes"]},
@@ -194,13 +191,12 @@ def _card(model: Saved, record: RunRecord | None, metrics: Metrics | None, sha25
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"zip": zip, "plain": _plain}
-    kind = features.kind(model.feature.kind)
     return environment.get_template("model_card.md").render(
         model=model,
         record=record,
         metrics=metrics,
         parameters=f"{sum(parameter.numel() for parameter in model.network.parameters()):,}",
-        reading=(kind.__doc__ or "").partition("\n\n")[0].replace("\n", " "),
+        reading=model.feature.description,
         sha256=sha256,
     )
 

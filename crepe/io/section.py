@@ -2,23 +2,101 @@
 
 import dataclasses
 import math
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
 from crepe.errors import CrepeError
-
-RENAMED: Mapping[str, str] = {}
-"""What is said of a key that has had another name, by a pattern for its place in the configuration."""
 
 # A few lines of YAML can stand for any number of values.
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 _shown = _SHORT.repr
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Values that a field takes beyond what its type says, as a part of its `Annotated` type."""
+
+    minimum: float | None = None
+    """Smallest number."""
+    above: float | None = None
+    """Numbers are larger than this."""
+    maximum: float | None = None
+    """Largest number."""
+    below: float | None = None
+    """Numbers are smaller than this."""
+    choices: tuple[str, ...] = ()
+    """All values, if there are only so many."""
+    pattern: str = ""
+    """Regular expression that a text matches whole."""
+    explained: str = ""
+    """What a text of this pattern is, for messages."""
+
+    def fault(self, value: Any) -> str | None:
+        """What is wrong with a value, for the message; None if nothing is."""
+        if self.choices and value not in self.choices:
+            return f"{_shown(value)} is not known; known: {', '.join(self.choices)}"
+        if self.pattern and not re.fullmatch(self.pattern, value):
+            return f"{_shown(value)} is not {self.explained}"
+        if (
+            (self.minimum is not None and value < self.minimum)
+            or (self.above is not None and value <= self.above)
+            or (self.maximum is not None and value > self.maximum)
+            or (self.below is not None and value >= self.below)
+        ):
+            return f"must be {self._range()}, found {_shown(value)}"
+        return None
+
+    def _range(self) -> str:
+        parts = {"or more": self.minimum, "more than": self.above, "or less": self.maximum, "less than": self.below}
+        return " and ".join(
+            f"{limit} {text}" if text.startswith("or") else f"{text} {limit}"
+            for text, limit in parts.items()
+            if limit is not None
+        )
+
+
+PositiveInt = Annotated[int, Limits(minimum=1)]
+PositiveFloat = Annotated[float, Limits(above=0)]
+NonNegativeInt = Annotated[int, Limits(minimum=0)]
+NonNegativeFloat = Annotated[float, Limits(minimum=0)]
+Fraction = Annotated[float, Limits(minimum=0, below=1)]
+"""A probability, or a momentum: less than 1."""
+
+
+def _renamed(section: str, **names: str) -> dict[str, str]:
+    return {f"{section}.{old}": f"is called {new} now" for old, new in names.items()}
+
+
+RENAMED: Mapping[str, str] = {
+    **_renamed(
+        "training.*",
+        minibatch="batch_size",
+        rate="learning_rate",
+        halvings="max_halvings",
+        decay="weight_decay",
+        clip="max_grad_norm",
+        epoch_minibatches="batches_per_epoch",
+    ),
+    **_renamed("catalog.datasets.*", epoch_minibatches="batches_per_epoch"),
+    **_renamed(
+        "catalog.features.*",
+        length="max_length",
+        vocabulary="vocab_size",
+        longest="max_n",
+        means="clusters",
+        size="vector_size",
+        least="min_count",
+    ),
+    **_renamed("catalog.vectors.*", size="vector_size", least="min_count"),
+}
+"""Message about a key that had another name in an earlier version, by a pattern of its place among the keys."""
 
 
 class Section:
@@ -46,7 +124,7 @@ class Section:
                 place = _join(key, name)
                 renamed = next((text for pattern, text in RENAMED.items() if fnmatchcase(place, pattern)), None)
                 raise _error(source, place, renamed or f"unknown key; known here: {', '.join([*cls._ALSO, *fields])}")
-        types = get_type_hints(cls)
+        types = get_type_hints(cls, include_extras=True)
         for name, field in fields.items():
             if name not in mapping and field.default is dataclasses.MISSING:
                 raise _error(source, _join(key, name), "is missing")
@@ -83,7 +161,9 @@ class Variant(Section):
         if "kind" not in mapping:
             raise _error(source, _join(key, "kind"), "is missing", f"known kinds: {', '.join(cls.KINDS)}")
         kind = mapping.pop("kind")
-        if not isinstance(kind, str) or kind not in cls.KINDS:
+        if not isinstance(kind, str):
+            raise _error(source, _join(key, "kind"), f"expected str, found {_shown(kind)}")
+        if kind not in cls.KINDS:
             raise _error(
                 source, _join(key, "kind"), f"{_shown(kind)} is not a known kind; known: {', '.join(cls.KINDS)}"
             )
@@ -124,14 +204,22 @@ def _convert(value: Any, type_: Any, key: str, source: Path | str) -> Any:
     """Convert `value`, found at `key`, to the annotated type of its field; nested sections are parsed."""
     if type_ is Any:
         return value
-    if isinstance(type_, UnionType):
+    if get_origin(type_) in (UnionType, Union):
         if value is None:
             return None
         (type_,) = (part for part in get_args(type_) if part is not type(None))
     origin, arguments = get_origin(type_), get_args(type_)
+    if origin is Annotated:
+        converted = _convert(value, arguments[0], key, source)
+        for limits in arguments[1:]:
+            if fault := limits.fault(converted):
+                raise _error(source, key, fault)
+        return converted
     if origin is dict:
         return {
-            str(name): _convert(item, arguments[1], _join(key, name), source)
+            _convert(str(name), arguments[0], _join(key, name), source): _convert(
+                item, arguments[1], _join(key, name), source
+            )
             for name, item in _mapping(value, key, source).items()
         }
     if origin in (tuple, list):

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crepe.config.catalog import Feature
 from crepe.config.catalog import Network as NetworkSettings
 from crepe.errors import CrepeError
+from crepe.features import FeatureSettings
 from crepe.io import tensors
 from crepe.models import build
 from crepe.models.base import Inputs, Network
@@ -23,7 +23,7 @@ class Saved:
     """A network and what it speaks of."""
 
     network: Network
-    feature: Feature
+    feature: FeatureSettings
     settings: NetworkSettings
     symbols: int
     """Largest index in a text."""
@@ -68,9 +68,9 @@ def load(path: Path | str, device: torch.device) -> Saved:
         content = held.pop(_VOCABULARY, None)
         vocabulary = None if content is None else content.numpy().tobytes().decode().split("\n")
         settings = NetworkSettings.parse(about["network"], "network")
-        feature = Feature.parse(about["feature"], "feature")
+        feature = FeatureSettings.parse(about["feature"], "feature")
         idf = held["idf"][1:] if "idf" in held else None
-        inputs = Inputs(symbols=about["symbols"], length=feature.length, classes=len(about["classes"]), idf=idf)
+        inputs = Inputs(symbols=about["symbols"], length=feature.max_length, classes=len(about["classes"]), idf=idf)
         # Without memory first: facts that do not go with the tensors may ask for any amount of it.
         with torch.device("meta"):
             shapes = {name: tensor.shape for name, tensor in build(settings, inputs).state_dict().items()}

@@ -87,14 +87,14 @@ def closed(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
 
 
 def quantize(
-    fields: Sequence[str] | str, vocabulary: Mapping[str, int], longest: int, length: int | None = None
+    fields: Sequence[str] | str, vocabulary: Mapping[str, int], max_n: int, length: int | None = None
 ) -> np.ndarray:
     """Turn a text into the indices of its n-grams.
 
     Args:
         fields: the text's fields, first to last, as `crepe clean` leaves them.
         vocabulary: the index of each n-gram, from 1; it holds all parts of those that it holds.
-        longest: most words of an n-gram.
+        max_n: most words of an n-gram.
         length: most n-grams of a text; None takes them all.
 
     Returns:
@@ -103,7 +103,7 @@ def quantize(
     words = tokens.tokenize(fields)
     found: list[int] = []
     for start in range(len(words)):
-        for stop in range(start + 1, min(start + longest, len(words)) + 1):
+        for stop in range(start + 1, min(start + max_n, len(words)) + 1):
             index = vocabulary.get(" ".join(words[start:stop]))
             if index is None:
                 break
@@ -111,13 +111,13 @@ def quantize(
     return np.array(found[:length], np.int32)
 
 
-def vocabulary(train: Path, size: int, longest: int) -> tuple["pl.DataFrame", Lookup]:
+def vocabulary(train: Path, size: int, max_n: int) -> tuple["pl.DataFrame", Lookup]:
     """The most frequent n-grams of a train set, exactly.
 
     Args:
         train: its clean Parquet file; memory grows by 8 bytes a word of it.
         size: most n-grams to keep.
-        longest: most words of one.
+        max_n: most words of one.
 
     Returns:
         `word` (String: the n-gram), `count` (Int64: how often it occurs), `rows` (Int64: in how many rows), where row
@@ -135,7 +135,7 @@ def vocabulary(train: Path, size: int, longest: int) -> tuple["pl.DataFrame", Lo
     counts = [np.append(0, words["count"])]
     spelled = [np.arange(len(words) + 1, dtype=np.int32)[:, None]]
     levels: list[Level] = []
-    for _ in range(1, longest):
+    for _ in range(1, max_n):
         pairs, found = _count(current, np.concatenate(counts), size)
         levels.append(Level(pairs, np.arange(len(pairs), dtype=np.int32)))
         counts.append(found)

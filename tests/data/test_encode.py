@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from crepe import config
 from crepe.cli import main
-from crepe.config.catalog import Feature
 from crepe.data import clean, encode, shards
 from crepe.errors import CrepeError
+from crepe.features import characters, words
 from crepe.io.files import digest, write_json
 from crepe.text import alphabet, tokens
 from tests.support.paths import GOLDEN, contents
 from tests.support.texts import cleaned, encoded, encodings
 
-CHARS = Feature(kind="characters", alphabet="crepe", length=1014)
-WORDS = Feature(kind="words", vocabulary=5)
+CHARS = characters.Settings(alphabet="crepe", max_length=1014)
+WORDS = words.Settings(vocab_size=5)
 
 
 def check_golden(folder, path):
@@ -63,7 +63,7 @@ def test_shards_hold_what_single_texts_give(tmp_path_factory, rows, data):
     rows = [(1, "a", ""), (2, "b", ""), *rows]
     name, length = data.draw(st.sampled_from(list(alphabet.ALPHABETS))), data.draw(st.integers(1, 30))
     folder = tmp_path_factory.mktemp("texts")
-    found = encoded(folder, rows, Feature(kind="characters", alphabet=name, length=length))
+    found = encoded(folder, rows, characters.Settings(alphabet=name, max_length=length))
     fields = [row[1:] for row in pl.read_parquet(folder / "clean/train.parquet").rows()]
     assert [row.tolist() for row in found] == [alphabet.quantize(row, name, length).tolist() for row in fields]
     found = encoded(folder, rows, WORDS)
@@ -71,7 +71,7 @@ def test_shards_hold_what_single_texts_give(tmp_path_factory, rows, data):
     assert [row.tolist() for row in found] == [tokens.quantize(row, index).tolist() for row in fields]
 
 
-@pytest.mark.parametrize("feature", [CHARS, Feature(kind="words", vocabulary=10_000)])
+@pytest.mark.parametrize("feature", [CHARS, words.Settings(vocab_size=10_000)])
 def test_rows_keep_their_order_over_shards_and_batches(tmp_path, monkeypatch, feature):
     monkeypatch.setattr(clean, "ROW_GROUP", 70)
     monkeypatch.setattr(shards, "ROWS", 100)
@@ -176,7 +176,7 @@ def test_a_train_set_without_words(tmp_path):
 
 def test_unknown_alphabet(tmp_path):
     with pytest.raises(CrepeError, match="alphabet 'runes' is unknown"):
-        encoded(tmp_path, [(1, "a", "b"), (2, "c", "d")], Feature(kind="characters", alphabet="runes", length=9))
+        encoded(tmp_path, [(1, "a", "b"), (2, "c", "d")], characters.Settings(alphabet="runes", max_length=9))
 
 
 def damage_parquet(folder):
@@ -228,7 +228,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     cleaned(tmp_path, [(1, "a", "b"), (2, "c", "d")]).rename("moved")
     assert main(["encode", "toys", "chars", "--clean", "moved"]) == 0
     assert shards.Manifest.read("data/shards/chars/toys").feature == "chars"
-    overlay = json.dumps({"catalog": {"features": {"chars": {"length": 2}}}})
+    overlay = json.dumps({"catalog": {"features": {"chars": {"max_length": 2}}}})
     assert main(["encode", "toys", "chars", "--clean", "moved", "--output", "out", "--config", overlay]) == 0
     assert [row.tolist() for row in shards.read("out", "train")] == [[1], [3]]
     assert main(["encode", "toys", "chars"]) == 1

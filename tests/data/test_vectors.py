@@ -2,15 +2,16 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from crepe.config.catalog import Feature, Model, Network, Source, Vectors
+from crepe.config.catalog import Model, Network, Source, Vectors
 from crepe.data.vectors import vectors
 from crepe.errors import CrepeError
+from crepe.features import words
 from crepe.records.run import LEARNT as LEARNT_ORIGIN
 from crepe.training.setup import prepare
 from tests.support.texts import binary
 
-LEARNT = Vectors(size=6, least=2, epochs=1)
-PUBLISHED = Vectors(size=3, sources=(Source(url="vectors.bin"),))
+LEARNT = Vectors(vector_size=6, min_count=2, epochs=1)
+PUBLISHED = Vectors(vector_size=3, sources=(Source(url="vectors.bin"),))
 
 
 def made(path):
@@ -27,7 +28,7 @@ def start(tiny):
     def prepared(path, size):
         catalog = dataclasses.replace(
             tiny.config.catalog,
-            features={"words": Feature(kind="words", vocabulary=40, length=100)},
+            features={"words": words.Settings(vocab_size=40, max_length=100)},
             networks={"lstm": Network(kind="lstm", embedding=size, features=4)},
             models={"lstm": Model(feature="words", network="lstm", training="lstm", weights="learnt")},
             vectors={"learnt": LEARNT},
@@ -70,7 +71,7 @@ def test_messages(tiny, tmp_path, start):
     with pytest.raises(CrepeError, match="has no vocabulary"):
         vectors(LEARNT, tmp_path / "none", tiny.folder / "chars", path)
     with pytest.raises(CrepeError, match="none of its words has a vector"):
-        vectors(Vectors(size=6, least=9999), tmp_path / "none", tiny.folder / "words", path)
+        vectors(Vectors(vector_size=6, min_count=9999), tmp_path / "none", tiny.folder / "words", path)
     (tmp_path / "vectors.bin").write_bytes(binary([("w01", [1, 2])]))
     with pytest.raises(CrepeError, match="have 2 numbers, not 3"):
         vectors(PUBLISHED, tmp_path / "vectors.bin", tiny.folder / "words", path)

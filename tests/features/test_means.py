@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from crepe.config import load
-from crepe.config.catalog import Dataset, Feature, Model
+from crepe.config.catalog import Dataset, Model
 from crepe.errors import CrepeError
-from crepe.features import means
+from crepe.features import FeatureSettings, means
+from crepe.features.means import Settings
 from crepe.training.setup import prepare
 from tests.support.texts import encoded
 
-MEANS = Feature(kind="means", means=2, size=8, least=5, epochs=10)
+MEANS = Settings(clusters=2, vector_size=8, min_count=5, epochs=10)
 TOYS = Dataset(fields=1, classes=2, train_rows=120, test_rows=120)
 ROWS = [(1, "Cat dog pet, fur!"), (2, "car road wheel gas rare")] * 60
 
@@ -30,7 +31,7 @@ def test_words_become_the_index_of_their_mean(tmp_path):
     assert found[0].tolist() == [mean[word] for word in ("cat", "dog", "pet", "fur")]
     assert found[120].tolist() == [mean["cat"], mean["road"]]
     assert found[121].tolist() == []
-    read = means.reader(MEANS, vocabulary)
+    read = MEANS.reader(vocabulary)
     assert read(("rarest cat Rarest road",)).tolist() == found[120].tolist()
     assert read("").tolist() == []
 
@@ -50,27 +51,25 @@ def test_means_are_of_near_vectors():
 
 
 def test_no_more_means_than_words(tmp_path):
-    encoded(tmp_path, ROWS, Feature(kind="means", means=5000, size=8, least=5, epochs=1))
+    encoded(tmp_path, ROWS, Settings(clusters=5000, vector_size=8, min_count=5, epochs=1))
     assert len(lines(tmp_path)) == 9
 
 
 def test_without_frequent_words(tmp_path):
     with pytest.raises(CrepeError, match="no word occurs 999 times"):
-        encoded(tmp_path, ROWS, Feature(kind="means", means=2, size=8, least=999, epochs=1))
+        encoded(tmp_path, ROWS, Settings(clusters=2, vector_size=8, min_count=999, epochs=1))
 
 
 def test_no_longer_than_asked(tmp_path):
-    feature = Feature(kind="means", means=2, size=8, least=5, epochs=1, length=3)
+    feature = Settings(clusters=2, vector_size=8, min_count=5, epochs=1, max_length=3)
     found = encoded(tmp_path, ROWS, feature)
     assert {len(row) for row in found} == {3}
-    assert means.reader(feature, lines(tmp_path))(ROWS[0][1:]).tolist() == found[0].tolist()
+    assert feature.reader(lines(tmp_path))(ROWS[0][1:]).tolist() == found[0].tolist()
 
 
-def test_a_thesaurus_is_refused(tmp_path):
-    feature = Feature(kind="means", means=2, size=8, least=5, epochs=1, thesaurus="any.dat")
-    with pytest.raises(CrepeError, match="means cannot have a thesaurus"):
-        encoded(tmp_path, ROWS, feature)
-    assert not (tmp_path / "shards/manifest.json").exists()
+def test_a_thesaurus_is_refused():
+    with pytest.raises(CrepeError, match=r"means\.thesaurus: unknown key; known here: kind, max_length, clusters, "):
+        FeatureSettings.parse(MEANS.as_dict() | {"thesaurus": "any"}, "means")
 
 
 def test_means_have_no_document_frequencies(tmp_path):

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crepe import features
+from crepe.features import characters
 from crepe.inference.explain import MOST, explain, strong
 from tests.support.classifiers import KINDS, classifier
 
-CHARACTERS = features.kind("characters").UNITS
+CHARACTERS = characters.Settings.units
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 
 

@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 import crepe
-from crepe import features
 from crepe.cli import main
 from crepe.errors import CrepeError
 from crepe.inference.export import write_onnx
@@ -33,7 +32,7 @@ ODD = {
 
 def codes_of(content, rows):
     """Codes of each text, as the snippet in docs/using-a-model.md makes them: int64 [1, columns]."""
-    read = features.kind(content.feature.kind).reader(content.feature, content.vocabulary)
+    read = content.feature.reader(content.vocabulary)
     return [read(text)[None].astype(np.int64) for text in rows]
 
 

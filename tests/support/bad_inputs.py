@@ -71,6 +71,12 @@ ENCODE, EVALUATE, TUNE = (
     f"tune toys {MODEL} --device cpu",
 )
 ROW = b'"1","a","b"\n'
+OTHER_THESAURUS = {
+    "catalog": {
+        "thesauri": {"a": {"sources": [{"url": "data/raw/a.dat"}]}},
+        "features": {FEATURE: {"thesaurus": "a"}},
+    }
+}
 NONE = {"sources": [{"url": "data/raw/none"}]}
 
 CASES: dict[str, list[Case]] = {
@@ -123,7 +129,7 @@ CASES: dict[str, list[Case]] = {
         Case("A seed twice", "table", config={"seeds": [1, 1]}),
         Case("A seed below 0", "table", config={"seeds": [-1]}),
         Case("A name that leads elsewhere", "table", config={"name": "../elsewhere"}),
-        Case("A key that leads elsewhere", "table", config=entry("vectors", "a/b", size=3)),
+        Case("A key that leads elsewhere", "table", config=entry("vectors", "a/b", vector_size=3)),
         Case(
             "A file from the network without a checksum",
             "table",
@@ -226,45 +232,45 @@ CASES: dict[str, list[Case]] = {
         Case(
             "A thesaurus of no known encoding",
             ENCODE,
-            put("a.dat", "UTF-9\ncat|0\n"),
-            entry("features", FEATURE, thesaurus="a.dat"),
+            put("data/raw/a.dat", "UTF-9\ncat|0\n"),
+            OTHER_THESAURUS,
         ),
         Case(
             "A thesaurus that is no text of its encoding",
             ENCODE,
-            put("a.dat", b"UTF-8\ncat|1\n-|\xff\n"),
-            entry("features", FEATURE, thesaurus="a.dat"),
+            put("data/raw/a.dat", b"UTF-8\ncat|1\n-|\xff\n"),
+            OTHER_THESAURUS,
         ),
         Case(
             "An entry of a thesaurus that is none",
             ENCODE,
-            put("a.dat", "UTF-8\ncat\n"),
-            entry("features", FEATURE, thesaurus="a.dat"),
+            put("data/raw/a.dat", "UTF-8\ncat\n"),
+            OTHER_THESAURUS,
         ),
         Case(
             "A thesaurus that ends within an entry",
             ENCODE,
-            put("a.dat", "UTF-8\ncat|2\n-|pet\n"),
-            entry("features", FEATURE, thesaurus="a.dat"),
+            put("data/raw/a.dat", "UTF-8\ncat|2\n-|pet\n"),
+            OTHER_THESAURUS,
         ),
         Case(
             "A thesaurus that claims more meanings than memory has",
             ENCODE,
-            put("a.dat", f"UTF-8\ncat|{2**60}\n-|pet\n"),
-            entry("features", FEATURE, thesaurus="a.dat"),
+            put("data/raw/a.dat", f"UTF-8\ncat|{2**60}\n-|pet\n"),
+            OTHER_THESAURUS,
         ),
         Case(
             "A thesaurus without synonyms",
             ENCODE,
-            put("a.dat", "UTF-8\n"),
-            entry("features", FEATURE, thesaurus="a.dat"),
+            put("data/raw/a.dat", "UTF-8\n"),
+            OTHER_THESAURUS,
         ),
-        Case("A thesaurus where none can be", ENCODE, config=entry("features", FEATURE, kind="ngrams", longest=2)),
+        Case("A thesaurus where none can be", ENCODE, config=entry("features", FEATURE, kind="ngrams", max_n=2)),
         Case("An unknown alphabet", ENCODE, config=entry("features", FEATURE, kind="characters", alphabet="runes")),
         Case(
             "Words that are too rare for means",
             ENCODE,
-            config=entry("features", FEATURE, kind="means", means=2, size=2, least=999, epochs=1, thesaurus=None),
+            config=entry("features", FEATURE, kind="means", clusters=2, vector_size=2, min_count=999, epochs=1),
         ),
     ],
     "Word vectors": [
@@ -278,31 +284,31 @@ CASES: dict[str, list[Case]] = {
             "No file of vectors",
             f"vectors toys {FEATURE} mine --file a.bin",
             put("a.bin", "goal 1.0 2.0"),
-            entry("vectors", "mine", size=3, **NONE),
+            entry("vectors", "mine", vector_size=3, **NONE),
         ),
         Case(
             "A file that claims more than memory has",
             f"vectors toys {FEATURE} mine --file a.bin",
             put("a.bin", f"{2**60} {2**60}\ngoal ...".encode()),
-            entry("vectors", "mine", size=3, **NONE),
+            entry("vectors", "mine", vector_size=3, **NONE),
         ),
         Case(
             "A file that ends early",
             f"vectors toys {FEATURE} mine --file a.bin",
             put("a.bin", binary([("goal", [1, 2, 3])])[:-1]),
-            entry("vectors", "mine", size=3, **NONE),
+            entry("vectors", "mine", vector_size=3, **NONE),
         ),
         Case(
             "Vectors of another size",
             f"vectors toys {FEATURE} mine --file a.bin",
             put("a.bin", binary([("goal", [1, 2])])),
-            entry("vectors", "mine", size=3, **NONE),
+            entry("vectors", "mine", vector_size=3, **NONE),
         ),
         Case(
             "None of the words",
             f"vectors toys {FEATURE} mine --file a.bin",
             put("a.bin", binary([("zebra", [1, 2, 3])])),
-            entry("vectors", "mine", size=3, **NONE),
+            entry("vectors", "mine", vector_size=3, **NONE),
         ),
         Case("Of vectors that the configuration lacks", f"vectors toys {FEATURE} theirs"),
         Case("Not made yet", TRAIN, lambda: Path(VECTORS).unlink()),
@@ -326,7 +332,7 @@ CASES: dict[str, list[Case]] = {
             change(f"{SHARDS}/manifest.json"),
             merge(
                 entry("models", MODEL, network="convnet-small", weights="random"),
-                entry("features", FEATURE, length=None),
+                entry("features", FEATURE, max_length=None),
             ),
         ),
         Case(

@@ -122,10 +122,10 @@ class Chaos:
         recipe = {"epochs": 5, "batches_per_epoch": 25}
         tiny.update(folder / "config/config.yaml", {"training": dict.fromkeys(("convnet", "counts", "lstm"), recipe)})
         catalog = {
-            "features": {"word-columns": {"length": 254}},
+            "features": {"word-columns": {"max_length": 254}},
             "networks": {"lstm": {"features": 8, "embedding": 8}},
             "models": {"lstm": {"weights": "learnt"}},
-            "vectors": {"learnt": {"size": 8}},
+            "vectors": {"learnt": {"vector_size": 8}},
         }
         tiny.update(folder / "config/models.yaml", {"catalog": catalog})
 

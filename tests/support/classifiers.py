@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from crepe.config.catalog import Feature, Network
+from crepe.config.catalog import Network
+from crepe.features import FeatureSettings
 from crepe.inference.classifier import Classifier
 from crepe.models import build, saved
 from crepe.models.base import Inputs, initialize
@@ -21,26 +22,26 @@ _CONVNET: dict[str, Any] = {
     "hidden": (16,),
     "dropout": 0.5,
 }
-_WORDS: dict[str, Any] = {"kind": "words", "vocabulary": 8}
+_WORDS: dict[str, Any] = {"kind": "words", "vocab_size": 8}
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "characters": ({"kind": "characters", "alphabet": "crepe", "length": 100}, _CONVNET),
-    "word columns": (_WORDS | {"length": 40}, _CONVNET | {"embedding": 5}),
+    "characters": ({"kind": "characters", "alphabet": "crepe", "max_length": 100}, _CONVNET),
+    "word columns": (_WORDS | {"max_length": 40}, _CONVNET | {"embedding": 5}),
     "bag": (_WORDS, {"kind": "linear"}),
     "tf-idf": (_WORDS, {"kind": "linear"}),
-    "n-grams": ({"kind": "ngrams", "vocabulary": 9, "longest": 2}, {"kind": "linear"}),
-    "means": ({"kind": "means", "means": 3, "size": 2, "least": 1, "epochs": 1}, {"kind": "linear"}),
-    "lstm": (_WORDS | {"length": 40}, {"kind": "lstm", "embedding": 5, "features": 4}),
+    "n-grams": ({"kind": "ngrams", "vocab_size": 9, "max_n": 2}, {"kind": "linear"}),
+    "means": ({"kind": "means", "clusters": 3, "vector_size": 2, "min_count": 1, "epochs": 1}, {"kind": "linear"}),
+    "lstm": (_WORDS | {"max_length": 40}, {"kind": "lstm", "embedding": 5, "features": 4}),
 }
 _LINES = {"n-grams": [*WORDS, "new york"], "means": ["purr meow", "bark howl", "sing fly"]}
 
 
 def model(kind: str, classes: list[str] = CLASSES) -> saved.Saved:
     """A model with drawn parameters, so large that texts get different classes."""
-    feature, settings = Feature(**KINDS[kind][0]), Network(**KINDS[kind][1])
+    feature, settings = FeatureSettings.parse(KINDS[kind][0]), Network(**KINDS[kind][1])
     vocabulary = None if kind == "characters" else _LINES.get(kind, WORDS)
     symbols = 69 if vocabulary is None else len(vocabulary)
     idf = torch.linspace(0.5, 3, symbols) if kind == "tf-idf" else None
-    network = build(settings, Inputs(symbols=symbols, length=feature.length, classes=len(classes), idf=idf))
+    network = build(settings, Inputs(symbols=symbols, length=feature.max_length, classes=len(classes), idf=idf))
     initialize(network, 0.3 if settings.kind == "convnet" else 1.0, seed=5)
     return saved.Saved(
         network=network.eval(),

@@ -54,10 +54,8 @@ CONFIG = json.dumps(
         "catalog": {
             "datasets": {"toys": tiny.dataset()},
             "thesauri": {"synonyms": _source("synonyms.dat", THESAURUS)},
-            "features": {
-                FEATURE: {"kind": "words", "vocabulary": 40, "length": 30, "thesaurus": "data/raw/synonyms.dat"}
-            },
-            "vectors": {"pub": {"size": 3, **_source("pub.bin.gz", PUBLISHED)}},
+            "features": {FEATURE: {"kind": "words", "vocab_size": 40, "max_length": 30, "thesaurus": "synonyms"}},
+            "vectors": {"pub": {"vector_size": 3, **_source("pub.bin.gz", PUBLISHED)}},
             "networks": {"lstm-tiny": {"kind": "lstm", "embedding": 3, "features": 4, "deviation": 0.1}},
             "models": {MODEL: {"feature": FEATURE, "network": "lstm-tiny", "training": "brief", "weights": "pub"}},
         },

@@ -107,7 +107,7 @@ OVERLAY: dict[str, Any] = {
                 "sources": [{"url": "tiny.tgz"}],
             }
         },
-        "features": {"chars": {"length": LENGTH}, "words": {"vocabulary": WORDS}},
+        "features": {"chars": {"max_length": LENGTH}, "words": {"vocab_size": WORDS}},
         "networks": {
             "convnet-small": {
                 **{"convolutions": [[7, 3], [3, 3]], "features": 8, "hidden": [16]},

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from crepe.config.catalog import Dataset, Feature
+from crepe.config.catalog import Dataset
 from crepe.data import clean, encode, shards
 from crepe.data.archive import pack
+from crepe.features import FeatureSettings
 from crepe.ragged import Ragged
 
 Row = tuple[object, ...]
@@ -58,7 +59,7 @@ def cleaned(folder: Path, rows: Sequence[Row], test: Sequence[Row] | None = None
     return folder / "clean"
 
 
-def encoded(folder: Path, rows: Sequence[Row], feature: Feature, test: Sequence[Row] | None = None) -> Ragged:
+def encoded(folder: Path, rows: Sequence[Row], feature: FeatureSettings, test: Sequence[Row] | None = None) -> Ragged:
     """Clean and encode rows; returns the train split. The shards are in `folder / "shards"`, the key is the kind."""
     encode.encode("toys", feature.kind, feature, cleaned(folder, rows, test), folder / "shards")
     return shards.read(folder / "shards", "train")

@@ -39,7 +39,7 @@ def project(
     write(folder / "config/config.yaml", study(datasets, models))
     write(folder / "config/datasets.yaml", {"catalog": {"datasets": {key: dataset() for key in datasets}}})
     content = yaml.safe_load((ROOT / "config/models.yaml").read_text())
-    content["catalog"]["features"]["chars"]["length"] = 254
+    content["catalog"]["features"]["chars"]["max_length"] = 254
     content["catalog"]["networks"]["convnet-small"] |= {"features": 8, "hidden": [16, 16]}
     write(folder / "config/models.yaml", content)
     kept = sorted({content["catalog"]["models"][model]["feature"] for model in models})

@@ -12,7 +12,6 @@ from crepe.config import Config, load
 from crepe.evaluation.metrics import confusion, wilson
 from crepe.io.files import UNSEALED, digest, seal, write_json, write_text
 from crepe.ragged import Ragged
-from crepe.text.alphabet import ALPHABETS, quantize
 from crepe.training import snapshots as kernels
 from tests.support.shards import write as write_shards
 from tests.support.study import HISTORY, reseal, write_run
@@ -60,10 +59,11 @@ def _shards(config: Config, dataset: str, feature: str, classes: list[str]) -> s
     about = config.feature(feature)
     if not folder.exists():
         clean = pl.read_parquet(layout.clean(dataset) / "test.parquet")
-        texts = [quantize(fields, about.alphabet, 1014) for fields in clean.drop("label").iter_rows()]
+        read = about.reader(None)
+        texts = [read(fields) for fields in clean.drop("label").iter_rows()]
         rows = Ragged.from_rows(texts, clean["label"].to_numpy())
         splits = dict.fromkeys(layout.SPLITS, rows)
-        write_shards(folder, splits, dataset, feature, len(ALPHABETS[about.alphabet]), classes, 1014)
+        write_shards(folder, splits, dataset, feature, len(about.characters or ""), classes, 1014)
     return digest(folder / layout.MANIFEST)
 
 
@@ -111,7 +111,7 @@ def _run(config: Config, dataset: str, model: str, seed: int) -> None:
     write_text(folder / "history.csv", HISTORY + "".join(lines))
     reseal(folder)
     if characters:
-        symbols = len(ALPHABETS[feature.alphabet])
+        symbols = len(feature.characters or "")
         weight = chance.normal(0, 0.05, (8, symbols, 1, 7)).astype(np.float32)
         tensors = {"convolutions.0.weight": weight, "convolutions.0.bias": np.zeros(8, np.float32)}
         about = {"feature": feature.as_dict(), "network": {"kind": "convnet"}}

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crepe import features
-from crepe.config.catalog import Feature
 from crepe.data import clean, encode, shards
 from crepe.errors import CrepeError
+from crepe.features.ngrams import Settings
 from crepe.text import ngrams
 from crepe.text.tokens import tokenize
 from tests.support.texts import dataset, encoded, frame
@@ -44,7 +43,7 @@ def check_vocabulary(folder, feature, rows):
     manifest = shards.Manifest.read(folder)
     table = pl.DataFrame(shards.read_vocabulary(folder, manifest))
     assert table.schema == {"word": pl.String, "count": pl.Int64, "rows": pl.Int64}
-    assert table.rows() == counted(rows, feature.vocabulary, feature.longest)
+    assert table.rows() == counted(rows, feature.vocab_size, feature.max_n)
     assert (manifest.dtype, manifest.symbols) == ("int32", len(table))
 
 
@@ -52,11 +51,11 @@ def check_codes(folder, feature, split, rows):
     """Compare the shards of a split with what its rows have of the vocabulary, and with what `reader` makes of them."""
     vocabulary = pl.read_parquet(folder / "vocabulary.parquet")["word"].to_list()
     index = {gram: i for i, gram in enumerate(vocabulary, 1)}
-    read = features.kind("ngrams").reader(feature, vocabulary)
+    read = feature.reader(vocabulary)
     for row, codes in zip(rows, shards.read(folder, split), strict=True):
-        whole = Counter(index[gram] for gram in grams(row, feature.longest) if gram in index)
+        whole = Counter(index[gram] for gram in grams(row, feature.max_n) if gram in index)
         assert Counter(codes.tolist()) <= whole
-        assert len(codes) == min(whole.total(), feature.length or whole.total())
+        assert len(codes) == min(whole.total(), feature.max_length or whole.total())
         assert codes.tolist() == read(row).tolist()
 
 
@@ -89,7 +88,7 @@ def test_shards_hold_what_single_texts_give(tmp_path_factory, rows, test, size, 
     rows = [(1, "a", ""), (2, "b", ""), *((1, *row) for row in rows)]
     test = [(1, *row) for row in test] + [(1, "", ""), (2, "d a d a", "b")]
     folder = tmp_path_factory.mktemp("texts")
-    feature = Feature(kind="ngrams", vocabulary=size, longest=longest, length=length)
+    feature = Settings(vocab_size=size, max_n=longest, max_length=length)
     encoded(folder, rows, feature, test)
     rows, test = (fields(folder / f"clean/{split}.parquet") for split in shards.SPLITS)
     check_vocabulary(folder / "shards", feature, rows)
@@ -99,7 +98,7 @@ def test_shards_hold_what_single_texts_give(tmp_path_factory, rows, test, size, 
 
 def test_ngrams(tmp_path):
     rows = [(1, "The cat", "sat. The cat!"), (2, "", "a cat sat"), (1, "", "")]
-    feature = Feature(kind="ngrams", vocabulary=7, longest=3)
+    feature = Settings(vocab_size=7, max_n=3)
     found = encoded(tmp_path, rows, feature, [(1, "A cat sat", "the cat"), (2, "dog", "")])
     table = pl.read_parquet(tmp_path / "shards/vocabulary.parquet")
     assert table.rows() == [
@@ -117,7 +116,7 @@ def test_ngrams(tmp_path):
 
 def test_same_rows_same_bytes_however_they_are_counted(tmp_path, monkeypatch):
     rows = [(row % 2 + 1, f"word {row % 90} of", f"some {row % 7} words {row}") for row in range(3_000)]
-    feature = Feature(kind="ngrams", vocabulary=1_000, longest=4)
+    feature = Settings(vocab_size=1_000, max_n=4)
     encoded(tmp_path, rows, feature)
     first = {path.name: path.read_bytes() for path in (tmp_path / "shards").iterdir()}
     monkeypatch.setattr(ngrams, "PLACES", 1_000)
@@ -128,7 +127,7 @@ def test_same_rows_same_bytes_however_they_are_counted(tmp_path, monkeypatch):
 
 def test_a_train_set_without_words(tmp_path):
     with pytest.raises(CrepeError, match=r"clean/train.parquet: has no words"):
-        encoded(tmp_path, [(1, "-", ""), (2, "", "...")], Feature(kind="ngrams", vocabulary=5, longest=5))
+        encoded(tmp_path, [(1, "-", ""), (2, "", "...")], Settings(vocab_size=5, max_n=5))
     assert not (tmp_path / "shards").exists()
 
 
@@ -137,7 +136,7 @@ def test_genuine_rows(tmp_path, shared, key):
     facts = json.loads((shared / "data/index.json").read_text())[key]
     entry = dataset(facts["train_rows"], facts["test_rows"], facts["fields"], facts["classes"])
     clean.clean(key, entry, shared / "data" / facts["file"], tmp_path / "clean")
-    feature = Feature(kind="ngrams", vocabulary=50_000, longest=5)
+    feature = Settings(vocab_size=50_000, max_n=5)
     encode.encode(key, "ngrams", feature, tmp_path / "clean", tmp_path / "shards")
     check_vocabulary(tmp_path / "shards", feature, fields(tmp_path / "clean/train.parquet"))
     check_codes(tmp_path / "shards", feature, "test", fields(tmp_path / "clean/test.parquet"))

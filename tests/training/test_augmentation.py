@@ -16,12 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crepe.config import Config
-from crepe.config.catalog import Feature
+from crepe.config.catalog import Thesaurus
 from crepe.data import encode, shards
 from crepe.data.shards import Manifest
 from crepe.errors import CrepeError
 from crepe.evaluation.evaluate import evaluate
 from crepe.evaluation.metrics import predict
+from crepe.features import characters as character_feature
+from crepe.features import words as word_feature
 from crepe.io.files import digest
 from crepe.models import build
 from crepe.models.base import Inputs, initialize
@@ -71,27 +73,35 @@ def texts(draw: st.DrawFn) -> str:
 ROWS = st.lists(st.tuples(st.integers(1, 2), texts(), texts()), min_size=1, max_size=8)
 
 
-def characters(name: str = "crepe", length: int = 1014) -> Feature:
-    return Feature(kind="characters", alphabet=name, length=length)
+def characters(name: str = "crepe", length: int = 1014) -> character_feature.Settings:
+    return character_feature.Settings(alphabet=name, max_length=length)
 
 
-def words(length: int | None = None) -> Feature:
-    return Feature(kind="words", vocabulary=12, length=length)
+def words(length: int | None = None) -> word_feature.Settings:
+    return word_feature.Settings(vocab_size=12, max_length=length)
 
 
-FEATURES = [characters(), characters("paper", 40), characters("full"), characters("full", 25), words(), words(6)]
+Augmentable = character_feature.Settings | word_feature.Settings
+FEATURES: list[Augmentable] = [
+    characters(),
+    characters("paper", 40),
+    characters("full"),
+    characters("full", 25),
+    words(),
+    words(6),
+]
 
 
 def encoded(
-    folder: Path, rows: Sequence[tuple[int, str, str]], feature: Feature, thesaurus: str | None = THESAURUS
+    folder: Path, rows: Sequence[tuple[int, str, str]], feature: Augmentable, thesaurus: str | None = THESAURUS
 ) -> Path:
     """Shards of the rows, with two more so that there are two classes."""
     path = folder / "th.dat"
     folder.mkdir(exist_ok=True)
     path.write_text(thesaurus or "", encoding="utf-8")
-    feature = replace(feature, thesaurus=str(path) if thesaurus else None)
+    feature = replace(feature, thesaurus="th" if thesaurus else None)
     clean = cleaned(folder, [*rows, (1, "a", ""), (2, "b", "")])
-    encode.encode("toys", "feature", feature, clean, folder / "shards")
+    encode.encode("toys", "feature", feature, clean, folder / "shards", path)
     return folder / "shards"
 
 
@@ -103,10 +113,11 @@ def fields(folder: Path) -> list[tuple[str, ...]]:
 class Reference:
     """Spots and edited texts as plain Python finds them."""
 
-    def __init__(self, folder: Path, feature: Feature) -> None:
+    def __init__(self, folder: Path, feature: Augmentable) -> None:
         self.feature, self.entries = feature, thesaurus.read(folder.parent / "th.dat")
         self.keys = list(self.entries)
         self.words = feature.kind == "words"
+        self.alphabet = feature.alphabet if isinstance(feature, character_feature.Settings) else ""
         if self.words:
             vocabulary = pl.read_parquet(folder / "vocabulary.parquet")["word"]
             self.vocabulary = {word: index for index, word in enumerate(vocabulary, 1)}
@@ -131,7 +142,7 @@ class Reference:
                 start = len(tokens.tokenize(text[: word.start()]))
             else:
                 start = len(text[word.end() :].encode())
-                entry += len(self.keys) * (self.feature.alphabet == "full" and "A" <= word[0][0] <= "Z")
+                entry += len(self.keys) * (self.alphabet == "full" and "A" <= word[0][0] <= "Z")
             spots.append([start, entry])
         return spots
 
@@ -142,12 +153,12 @@ class Reference:
         for start, end, word, rank in sorted(places, reverse=True):
             if rank is not None:
                 synonym = self.entries[word.lower()][rank]
-                if self.feature.alphabet == "full" and "A" <= word[0] <= "Z":
+                if self.alphabet == "full" and "A" <= word[0] <= "Z":
                     synonym = synonym[0].upper() + synonym[1:]
                 text = text[:start] + synonym + text[end:]
         if self.words:
-            return tokens.quantize(text, self.vocabulary, self.feature.length).tolist()
-        return alphabet.quantize(text, self.feature.alphabet, self.feature.length).tolist()
+            return tokens.quantize(text, self.vocabulary, self.feature.max_length).tolist()
+        return alphabet.quantize(text, self.alphabet, self.feature.max_length).tolist()
 
 
 def listed(batch) -> list[list[int]]:
@@ -162,7 +173,7 @@ def listed(batch) -> list[list[int]]:
 @pytest.mark.parametrize("feature", FEATURES)
 @settings(max_examples=15)
 @given(ROWS)
-def test_spots_are_the_words_with_synonyms(tmp_path_factory, feature: Feature, rows) -> None:
+def test_spots_are_the_words_with_synonyms(tmp_path_factory, feature: Augmentable, rows) -> None:
     folder = encoded(tmp_path_factory.mktemp("spots"), rows, feature)
     reference = Reference(folder, feature)
     found = shards.read(folder, "spots")
@@ -177,7 +188,7 @@ def test_spots_are_the_words_with_synonyms(tmp_path_factory, feature: Feature, r
 @pytest.mark.parametrize("feature", FEATURES)
 @settings(max_examples=15)
 @given(ROWS, st.integers(0, 2**31), st.integers(0, 10**6))
-def test_a_drawn_row_is_the_edited_text(tmp_path_factory, feature: Feature, rows, seed: int, number: int) -> None:
+def test_a_drawn_row_is_the_edited_text(tmp_path_factory, feature: Augmentable, rows, seed: int, number: int) -> None:
     folder = encoded(tmp_path_factory.mktemp("drawn"), rows, feature)
     split = training(folder, Manifest.read(folder), CPU)
     reference, texts = Reference(folder, feature), fields(folder)
@@ -202,8 +213,8 @@ def test_a_drawn_row_is_the_edited_text(tmp_path_factory, feature: Feature, rows
     assert sorted(zip(listed(batch), batch.labels.tolist(), strict=True)) == sorted(expected)
     assert all(one <= other for one, other in pairwise(batch.lengths.tolist()))
     assert batch.values.dtype == (torch.int32 if reference.words else torch.uint8)
-    if feature.length:
-        assert batch.lengths.max() <= feature.length
+    if feature.max_length:
+        assert batch.lengths.max() <= feature.max_length
 
 
 def test_a_long_text_is_edited_before_it_is_cut(tmp_path: Path) -> None:
@@ -305,7 +316,7 @@ def test_rows_without_replaceable_words_are_those_of_the_feature_without_a_thesa
 
 
 @pytest.mark.parametrize("feature", FEATURES)
-def test_test_rows_and_all_that_is_not_drawn_stay_as_they_are(tmp_path: Path, feature: Feature) -> None:
+def test_test_rows_and_all_that_is_not_drawn_stay_as_they_are(tmp_path: Path, feature: Augmentable) -> None:
     rows = [(1, "Good dog", "the king is good " * 30), (2, "élan", ""), (1, "", "0 0")]
     before = encoded(tmp_path / "plain", rows, feature, None)
     after = encoded(tmp_path / "augmented", rows, feature)
@@ -381,7 +392,7 @@ def test_a_missing_thesaurus_is_named(tmp_path: Path) -> None:
         encode.encode(
             "toys",
             "feature",
-            replace(characters(), thesaurus="nowhere.dat"),
+            replace(characters(), thesaurus="nowhere"),
             cleaned(tmp_path, [(1, "a", ""), (2, "b", "")]),
             tmp_path / "shards",
         )
@@ -401,15 +412,18 @@ def study(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config,
     manifest = Manifest.read(folder)
     replace(manifest, dataset="tiny", feature="chars").write(folder)
     catalog = tiny.config.catalog
-    feature = replace(feature, thesaurus=str(folder.parent / "th.dat"))
-    return replace(tiny.config, catalog=replace(catalog, features={**catalog.features, "chars": feature})), folder
+    feature = replace(feature, thesaurus="th")
+    features = {**catalog.features, "chars": feature}
+    thesauri = {**catalog.thesauri, "th": Thesaurus(sources=())}
+    catalog = replace(catalog, features=features, thesauri=thesauri)
+    return replace(tiny.config, catalog=catalog), folder
 
 
 def make(study: tuple[Config, Path]) -> Training:
     config, folder = study
     _, feature, network, recipe = config.model("conv-small")
     manifest = Manifest.read(folder)
-    net = build(network, Inputs(symbols=manifest.symbols, length=feature.length, classes=2))
+    net = build(network, Inputs(symbols=manifest.symbols, length=feature.max_length, classes=2))
     initialize(net, network.deviation, 0)
     return Training(
         title="t",
@@ -468,7 +482,7 @@ def test_commands(study, tmp_path: Path) -> None:
     train(config, "tiny", "conv-small", 0, folder, tmp_path, "cpu")
     evaluate(tmp_path, folder, "cpu")
     record = json.loads((tmp_path / "run.json").read_text())
-    assert record["feature"]["thesaurus"] == str(folder.parent / "th.dat")
+    assert record["feature"]["thesaurus"] == "th"
     assert record["data"]["thesaurus"] == digest(folder.parent / "th.dat")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["error_pct"] < 30

@@ -50,15 +50,15 @@ CONFIG: dict[str, Any] = {
         "datasets": {"toys": tiny.dataset()},
         "thesauri": {"synonyms": {"sources": [{"url": "archives/synonyms.dat"}]}},
         "features": {
-            "chars": {"kind": "characters", "alphabet": "crepe", "length": 120},
+            "chars": {"kind": "characters", "alphabet": "crepe", "max_length": 120},
             "chars-th": {
-                **{"kind": "characters", "alphabet": "full", "length": 90},
-                "thesaurus": "data/raw/synonyms.dat",
+                **{"kind": "characters", "alphabet": "full", "max_length": 90},
+                "thesaurus": "synonyms",
             },
-            "columns": {"kind": "words", "vocabulary": 200, "length": 60},
-            "ngrams": {"kind": "ngrams", "vocabulary": 500, "longest": 3},
+            "columns": {"kind": "words", "vocab_size": 200, "max_length": 60},
+            "ngrams": {"kind": "ngrams", "vocab_size": 500, "max_n": 3},
         },
-        "vectors": {"learnt": {"size": 12, "least": 2, "epochs": 1}},
+        "vectors": {"learnt": {"vector_size": 12, "min_count": 2, "epochs": 1}},
         "networks": {
             "chars": CONVNET,
             "words": CONVNET | {"embedding": 12},

@@ -28,7 +28,7 @@ def make(tiny: Tiny, model: str = "conv-small", seed: int = 0) -> Training:
     entry, feature, network, recipe = tiny.config.model(model)
     folder = tiny.folder / entry.feature
     manifest = Manifest.read(folder)
-    net = build(network, Inputs(symbols=manifest.symbols, length=feature.length, classes=2))
+    net = build(network, Inputs(symbols=manifest.symbols, length=feature.max_length, classes=2))
     initialize(net, network.deviation, seed)
     splits = {split: Split(read(folder, split), CPU) for split in ("train", "test")}
     recipe = replace(recipe, batches_per_epoch=20)

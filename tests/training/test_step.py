@@ -20,7 +20,7 @@ from tests.support.shards import Tiny
 def make(tiny: Tiny, device: str, max_grad_norm: float | None = None) -> tuple[ConvNet, Split, Sampler, Step]:
     entry, feature, settings, recipe = tiny.config.model("conv-small")
     folder = tiny.folder / entry.feature
-    network = build(settings, Inputs(symbols=Manifest.read(folder).symbols, length=feature.length, classes=2))
+    network = build(settings, Inputs(symbols=Manifest.read(folder).symbols, length=feature.max_length, classes=2))
     assert isinstance(network, ConvNet)
     initialize(network, settings.deviation, 0)
     network.to(device)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crepe import config
+from crepe import config, layout
 from crepe.config import catalog
 from tests.support import tiny
 from tests.support.paths import ROOT
@@ -59,7 +59,7 @@ def test_a_pipeline_has_all_that_its_study_needs(path, monkeypatch):
         started = [model for model in models if model.weights not in catalog.WEIGHTS]
         assert {model.feature for model in started} == set(part["embedded"])
         assert {model.weights for model in started} <= set(lists["vectors"])
-    needed = {study.feature(feature).thesaurus for feature in augmented["features"]}
+    needed = {str(layout.thesaurus(study.feature(feature).thesaurus)) for feature in augmented["features"]}
     needed |= {f"data/raw/{key}.bin.gz" for key in lists["vectors"] if study.vectors(key).sources}
     assert {f"data/raw/{file}" for file in lists["files"]} == needed
 

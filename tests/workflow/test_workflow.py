@@ -316,14 +316,14 @@ KINDS = ("ngrams-tfidf", "bag-of-means", "lstm", "lk-conv-small-th", "conv-small
 
 def test_a_row_of_each_kind(tmp_path):
     project = tiny.project(tmp_path, models=KINDS)
-    features: dict[str, Any] = {key: {"length": 254} for key in ("chars-th", "word-columns", "word-columns-th")}
-    features |= {key: {**features[key], "thesaurus": "data/raw/few.dat"} for key in ("chars-th", "word-columns-th")}
+    features: dict[str, Any] = {key: {"max_length": 254} for key in ("chars-th", "word-columns", "word-columns-th")}
+    features |= {key: {**features[key], "thesaurus": "few"} for key in ("chars-th", "word-columns-th")}
     networks = {"word-convnet-small": {"features": 8, "hidden": [16, 16], "embedding": 8}}
     small = {
-        "features": {**features, "means": {"means": 6, "size": 8}},
+        "features": {**features, "means": {"clusters": 6, "vector_size": 8}},
         "networks": {**networks, "lstm": {"features": 8, "embedding": 8}},
         "models": {"lstm": {"weights": "learnt"}},
-        "vectors": {"learnt": {"size": 8}},
+        "vectors": {"learnt": {"vector_size": 8}},
         "thesauri": {"few": {"sources": [{"url": "few.dat"}]}},
     }
     tiny.update(project / "config/models.yaml", {"catalog": small})
