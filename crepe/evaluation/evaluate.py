@@ -17,7 +17,7 @@ from crepe.io.files import alone, check, digest, replacing
 from crepe.layout import MANIFEST, METRICS, MODEL, PREDICTIONS, RECORD
 from crepe.models import saved
 from crepe.models.batch import Split
-from crepe.models.device import PRECISIONS, be_exact, choose_device, enough_memory, keep_memory, own_device
+from crepe.models.device import PRECISIONS, enough_memory, own_device, set_up
 from crepe.options import add_device, add_shards
 from crepe.records.metrics import Metrics
 from crepe.records.run import RunRecord
@@ -48,9 +48,7 @@ def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
     Raises:
         CrepeError: a file is missing or damaged, or the shards are not those of the run; there is not enough memory.
     """
-    be_exact()
-    keep_memory()
-    place = choose_device(device)
+    place = set_up(device)
     record = RunRecord.read(run)
     if digest(folder / MANIFEST) != record.data.manifest:
         raise CrepeError(folder, f"is not the data that {run} was trained on", "give --shards that, or train again")

@@ -1,4 +1,4 @@
-"""Where a network runs and what it computes in."""
+"""Device and precision: choosing them, and setting a process up for computing on them."""
 
 import ctypes
 import os
@@ -25,8 +25,27 @@ if TYPE_CHECKING:
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 
+def set_up(name: str = "auto", deterministic: bool = True) -> torch.device:
+    """Prepare this process for computing on a device, and return the device. Commands that compute begin with this.
+
+    Float32 is computed without TF32, and the process keeps the memory that it frees (`keep_memory`).
+
+    Args:
+        name: see `choose_device`.
+        deterministic: make runs bit-reproducible, which costs speed (`be_exact`).
+
+    Raises:
+        CrepeError: there is no such device on this machine, or no memory on it.
+    """
+    if deterministic:
+        be_exact()
+    disable_tf32()
+    keep_memory()
+    return choose_device(name)
+
+
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; `auto` takes the first of cuda, mps and cpu that is there.
+    """Return the device of that name; `auto` takes the first of cuda, mps and cpu that is there.
 
     Raises:
         CrepeError: there is no such device on this machine, or no memory on it.
@@ -34,19 +53,19 @@ def choose_device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if name.partition(":")[0] not in ("cuda", "mps", "cpu"):
-        raise CrepeError(f"--device {name}: unknown; known: auto, cuda, cuda:1 and so on, mps, cpu")
+        raise CrepeError(f"--device {name}", "unknown", "known: auto, cuda, cuda:1 and so on, mps, cpu")
     try:
         device = torch.device(name)
         with enough_memory("end what else runs on the device, or take another --device"):
             torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise CrepeError(f"--device {name}: is not on this machine ({str(error).splitlines()[0]})") from error
+        raise CrepeError(f"--device {name}", f"is not on this machine ({str(error).splitlines()[0]})") from error
     return device
 
 
 @contextmanager
 def own_device(name: str = "auto") -> Iterator[str]:
-    """The name of a device for a command, for as long as the block; a GPU is one that no other command has.
+    """Yield the name of a device for a command; a GPU is one that no other command has for as long as the block.
 
     `auto`, where there is a GPU, and `cuda` take the first free one of those that the process may see
     (`CUDA_VISIBLE_DEVICES`), and wait until there is one. Any other name is that device's, and nothing is locked: who
@@ -66,10 +85,10 @@ def own_device(name: str = "auto") -> Iterator[str]:
 
 @contextmanager
 def own_gpu(gpus: Sequence[str]) -> Iterator[int]:
-    """The number, in `gpus`, of the first that no other process of this user holds, held for as long as the block.
+    """Lock the first of `gpus` that no other process of this user holds, for as long as the block; yield its number.
 
     Args:
-        gpus: what the GPUs are called on every machine and in every process.
+        gpus: names of the GPUs, the same in every process.
 
     Raises:
         CrepeError: the lock cannot be made.
@@ -79,7 +98,7 @@ def own_gpu(gpus: Sequence[str]) -> Iterator[int]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CrepeError(f"{folder}: cannot be made: {error.strerror or error}; name a --device, as cuda:0") from error
+        raise CrepeError(folder, f"cannot be made: {error.strerror or error}", "name a --device, as cuda:0") from error
     busy = "each GPU here is held by another command; waiting for one (--device cuda:0, say, shares that one)"
     with first_free([folder / f"{gpu}.lock" for gpu in gpus], busy) as number:
         yield number
@@ -89,10 +108,10 @@ def own_gpu(gpus: Sequence[str]) -> Iterator[int]:
 def enough_memory(
     remedy: str = "give the recipe a smaller `batch_size`, take a smaller model, or end what else runs on the device",
 ) -> Iterator[None]:
-    """What is computed in the block, or by the function so decorated, fails for want of memory with a CrepeError.
+    """Raise a CrepeError if the block, or the function so decorated, runs out of memory.
 
     Args:
-        remedy: what its text advises.
+        remedy: advice in its message.
     """
     try:
         yield
@@ -104,7 +123,7 @@ def enough_memory(
         )
         if not wanting:
             raise
-        raise CrepeError(f"out of memory: {remedy} ({text.splitlines()[0] if text else 'MemoryError'})") from error
+        raise CrepeError("out of memory", text.splitlines()[0] if text else "MemoryError", remedy) from error
 
 
 def choose_precision(device: torch.device, name: str = "auto", network: "Network | None" = None) -> str:
@@ -121,12 +140,12 @@ def choose_precision(device: torch.device, name: str = "auto", network: "Network
         native = device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
         return "bfloat16" if native else "float32"
     if name not in PRECISIONS:
-        raise CrepeError(f"--precision {name}: unknown; known: auto, {', '.join(PRECISIONS)}")
+        raise CrepeError(f"--precision {name}", "unknown", f"known: auto, {', '.join(PRECISIONS)}")
     return name
 
 
 def be_exact() -> None:
-    """The same bits in every run on the same device, and float32 that is float32 (no TF32)."""
+    """Make runs bit-reproducible on a device, and disable TF32."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # As use_deterministic_algorithms does, which takes two seconds to import what it does not need.
     torch.set_deterministic_debug_mode("warn")
@@ -135,6 +154,11 @@ def be_exact() -> None:
     # Nothing here reads what it has not written, and to fill it takes a tenth of a step on a GPU.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    disable_tf32()
+
+
+def disable_tf32() -> None:
+    """Have float32 computed in float32, not in TF32, which has 10 bits of mantissa."""
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
 
@@ -142,8 +166,8 @@ def be_exact() -> None:
 def keep_memory() -> None:
     """Let the process keep the memory it frees, where the C library is glibc.
 
-    It gives blocks of some megabytes back at once, and gets them again page by page: for gradients of a million weights
-    that takes longer than adding them up.
+    It returns blocks of some megabytes to the system at once, and gets them again page by page: for gradients of a
+    million weights that takes longer than adding them up.
     """
     if sys.platform == "linux":
         mmap_max, trim_threshold = -4, -1
@@ -153,7 +177,7 @@ def keep_memory() -> None:
 
 
 def fusing(tensor: torch.Tensor) -> bool:
-    """Whether kernels of our own (`crepe.models.fused`) compute with such a tensor."""
+    """Return whether the kernels of `crepe.models.fused` compute with such a tensor."""
     return tensor.is_cuda and _compiles(tensor.device)
 
 
@@ -166,14 +190,14 @@ def _compiles(device: torch.device) -> bool:
 
 
 def send(values: np.ndarray, device: torch.device) -> torch.Tensor:
-    """An array as a tensor on a device, without waiting for what the device is at."""
+    """Return an array as a tensor on a device, without waiting for the device."""
     tensor = torch.from_numpy(values)
     # Memory that may be paged is copied only when the device has done all that it was given before.
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def describe(device: torch.device) -> str:
-    """The device's name as its maker gives it."""
+    """Return the device's name as its maker gives it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:

@@ -1,4 +1,4 @@
-"""Measure the engine against plain dense baselines: the same network, data and machine, in one process, by turns.
+"""Measure the engine against plain padded baselines: the same network, data and machine, in one process, by turns.
 
     crepe bench --shards data/shards/chars/ag_news --model conv-small
 
@@ -32,7 +32,8 @@ from crepe.models import build
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Batch, Split
 from crepe.models.convnet import ConvNet, working
-from crepe.models.device import choose_device, choose_precision, describe, enough_memory, keep_memory, own_device
+from crepe.models.device import choose_precision, describe, enough_memory, own_device, set_up
+from crepe.options import add_config, add_device, add_shards
 from crepe.training.augmentation import training
 from crepe.training.optimizer import SGDW
 from crepe.training.sampler import Sampler
@@ -41,22 +42,20 @@ from crepe.training.step import Forward, Step, step_of
 SECONDS = 3.0
 """Shortest time of one measurement."""
 BATCHES = 8
-"""Different batches that a measurement goes round in."""
+"""Number of different batches in a measurement."""
 
 PHASES = ("train", "evaluate")
 
 Variant = tuple[Forward, Callable[[Batch], None]]
-"""How a network tests a batch, and how it is trained with one."""
+"""Two functions of a batch: the forward pass, and a training step."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--shards", metavar="DIR", required=True, help="shards of the model's feature")
+    add_shards(parser, required=True)
     parser.add_argument("--model", metavar="KEY", required=True, help="key of a ConvNet in the configuration")
-    parser.add_argument("--config", metavar="OVERLAY", help="laid over the default configuration: a file or JSON text")
-    parser.add_argument(
-        "--device", default="auto", help="cuda, cuda:1, mps or cpu; default: a free GPU if there are any"
-    )
+    add_config(parser)
+    add_device(parser)
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each variant (default: 5)")
     parser.add_argument("--json", action="store_true", help="print an object instead of a table")
 
@@ -64,7 +63,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
     with own_device(options.device) as device:
-        figures = bench(Path(options.shards), options.model, options.config, device, options.rounds)
+        figures = bench(options.shards, options.model, options.config, device, options.rounds)
     if options.json:
         print(json.dumps(figures, indent=2))
     else:
@@ -73,28 +72,28 @@ def main(options: argparse.Namespace) -> None:
 
 @enough_memory()
 def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int) -> dict[str, Any]:
-    """Samples per second of each variant, and what they are to be seen beside.
+    """Measure the samples per second of each variant.
 
     Args:
         folder: shards of the model's feature.
-        key: of the model.
+        key: key of the model.
         overlay: see `crepe.config.load`.
-        device: see `choose_device`.
+        device: see `crepe.models.device.choose_device`.
         rounds: measurements of each variant, 1 or more.
+
+    Returns:
+        The figures, as the command prints them with `--json`.
 
     Raises:
         CrepeError: the model is no ConvNet, there are no such shards, or there is not enough memory.
     """
-    keep_memory()
-    place = choose_device(device)
-    # All variants compute in float32 where they say so.
-    torch.backends.cudnn.allow_tf32 = False
+    place = set_up(device, deterministic=False)
     entry, feature, settings, recipe = load(overlay).model(key)
     manifest = shards.Manifest.read(folder)
     if settings.kind != "convnet" or manifest.feature != entry.feature:
-        raise CrepeError(f"--model {key}: needs to be a ConvNet on {manifest.feature}, which {folder} holds")
+        raise CrepeError(f"--model {key}", f"needs to be a ConvNet on {manifest.feature}, which {folder} holds")
     if rounds < 1:
-        raise CrepeError("--rounds must be 1 or more")
+        raise CrepeError(f"--rounds {rounds}", "must be 1 or more")
     inputs = Inputs(symbols=manifest.symbols, length=feature.max_length, classes=len(manifest.classes))
     network = build(settings, inputs)
     assert isinstance(network, ConvNet)

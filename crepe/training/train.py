@@ -1,10 +1,10 @@
-"""Train a model on shards, by the paper's protocol, and leave it with its history and provenance in a run's folder.
+"""Train a model on shards by the paper's protocol; writes the model, its history and its provenance.
 
     crepe train ag_news conv-small --seed 0
 
-An interrupted run (SIGINT, SIGTERM, a crash) goes on from its last checkpoint when the command is given again, and
-ends with the same bytes as if it had never stopped. What an earlier run left in the folder is taken away first, and
-`run.json` comes last: a folder that has it is whole.
+An interrupted run (SIGINT, SIGTERM, a crash) continues from its last checkpoint when you give the command again, and
+ends with the same bytes as if it had never stopped. Results of an earlier run in the folder are removed first, and
+`run.json` is written last: a run that has it is complete.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crepe import __version__
+from crepe import __version__, layout
 from crepe.config import LARGEST_SEED, Config, load
 from crepe.data import shards
 from crepe.errors import CrepeError
@@ -21,15 +21,8 @@ from crepe.io.files import alone, digest
 from crepe.layout import HISTORY, METRICS, MODEL, PREDICTIONS, RECORD
 from crepe.models import saved
 from crepe.models.batch import Split
-from crepe.models.device import (
-    PRECISIONS,
-    be_exact,
-    choose_device,
-    choose_precision,
-    enough_memory,
-    keep_memory,
-    own_device,
-)
+from crepe.models.device import PRECISIONS, choose_precision, enough_memory, own_device, set_up
+from crepe.options import add_config, add_device, add_precision, add_shards
 from crepe.records import provenance
 from crepe.records.history import History
 from crepe.records.run import Data, Rows, RunRecord
@@ -40,26 +33,22 @@ from crepe.training.loop import Training, fit
 from crepe.training.setup import prepare
 
 RESULTS = (RECORD, METRICS, PREDICTIONS, HISTORY, MODEL)
-"""What a run's folder holds in the end, with what `crepe evaluate` adds."""
+"""Files of a finished run, those of `crepe evaluate` included."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("dataset", help="key of a dataset in the configuration")
     parser.add_argument("model", help="key of a model in the configuration")
-    parser.add_argument("--seed", type=int, default=0, help="of start parameters, draws and dropout")
-    parser.add_argument("--config", metavar="OVERLAY", help="laid over the default configuration: a file or JSON text")
-    parser.add_argument("--shards", metavar="DIR", help="default: data/shards/FEATURE/DATASET")
+    parser.add_argument("--seed", type=int, default=0, help="seed of start parameters, draws and dropout (default: 0)")
+    add_config(parser)
+    add_shards(parser)
     parser.add_argument(
         "--vectors", type=Path, metavar="FILE", help="default: data/vectors/WEIGHTS/FEATURE/DATASET.safetensors"
     )
-    parser.add_argument("--output", metavar="DIR", help="default: results/STUDY/runs/DATASET/MODEL/SEED")
-    parser.add_argument(
-        "--device", default="auto", help="cuda, cuda:1, mps or cpu; default: a free GPU if there are any"
-    )
-    parser.add_argument(
-        "--precision", default="auto", help=f"{', '.join(PRECISIONS)}; default: what the device is fast at"
-    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="default: results/STUDY/runs/DATASET/MODEL/SEED")
+    add_device(parser)
+    add_precision(parser)
     parser.add_argument("--steps", type=int, metavar="N", help="end after N batches, whatever the schedule says")
 
 
@@ -67,15 +56,15 @@ def main(options: argparse.Namespace) -> None:
     """Run the command."""
     config = load(options.config)
     model, *_ = config.model(options.model)
-    run = Path(f"results/{config.name}/runs/{options.dataset}/{options.model}/{options.seed}")
+    run = layout.run(config.name, options.dataset, options.model, options.seed)
     with own_device(options.device) as device:
         train(
             config,
             options.dataset,
             options.model,
             options.seed,
-            Path(options.shards or f"data/shards/{model.feature}/{options.dataset}"),
-            Path(options.output or run),
+            options.shards or layout.shards(model.feature, options.dataset),
+            options.output or run,
             device,
             options.precision,
             options.steps,
@@ -104,26 +93,25 @@ def train(
         config: the configuration that has both keys.
         dataset: key of the dataset that the shards hold.
         model: key of the model.
-        seed: of start parameters, draws and dropout; not negative.
+        seed: seed of start parameters, draws and dropout, from 0 to `LARGEST_SEED`.
         folder: shards of the model's feature.
         output: the run's folder.
-        device: see `choose_device`.
-        precision: see `choose_precision`.
-        steps: batches to end after; the whole schedule if None.
+        device: see `crepe.models.device.choose_device`.
+        precision: see `crepe.models.device.choose_precision`.
+        steps: batches to end after; None trains the whole schedule.
         vectors: see `prepare`.
 
     Raises:
         CrepeError: shards are missing, damaged or of another dataset or feature; a key is unknown; the loss is no
             longer a finite number; there is not enough memory.
     """
-    code = provenance.code()  # Of the code that runs: the files may change while it does.
-    be_exact()
-    keep_memory()
-    place = choose_device(device)
+    # First, since the files may change while they run.
+    code = provenance.code()
+    place = set_up(device)
     if not 0 <= seed <= LARGEST_SEED:
-        raise CrepeError(f"--seed {seed}: is not among 0 to {LARGEST_SEED}")
+        raise CrepeError(f"--seed {seed}", f"is not among 0 to {LARGEST_SEED}")
     if steps is not None and steps < 1:
-        raise CrepeError(f"--steps {steps}: must be 1 or more")
+        raise CrepeError(f"--steps {steps}", "must be 1 or more")
     start = prepare(config, dataset, model, seed, folder, place, vectors)
     manifest, recipe = start.manifest, start.recipe
     precision = choose_precision(place, precision, start.model.network)

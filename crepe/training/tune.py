@@ -4,7 +4,7 @@
 
 Each trial trains the model anew on the other train rows, by its recipe but for the settings tried, and counts errors
 on the held-out ones. All trials, with their provenance, are recorded in `results/STUDY/tuning/DATASET/MODEL.json`;
-the best belongs into the configuration, by hand. What a feature takes from the train rows (a vocabulary, document
+put the best into the configuration by hand. What a feature takes from the train rows (a vocabulary, document
 frequencies) comes from all of them.
 """
 
@@ -18,21 +18,15 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from crepe import layout
 from crepe.config import LARGEST_SEED, Config, load
 from crepe.config.recipe import Recipe
 from crepe.data import shards
 from crepe.errors import CrepeError
-from crepe.evaluation import metrics as scores
+from crepe.evaluation.metrics import wilson
 from crepe.io.files import digest, write_json
-from crepe.models.device import (
-    PRECISIONS,
-    be_exact,
-    choose_device,
-    choose_precision,
-    enough_memory,
-    keep_memory,
-    own_device,
-)
+from crepe.models.device import PRECISIONS, choose_precision, enough_memory, own_device, set_up
+from crepe.options import add_config, add_device, add_shards
 from crepe.records import provenance
 from crepe.training.augmentation import training
 from crepe.training.loop import Training, fit
@@ -52,13 +46,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="settings of a trial, keys of the recipe; once for each trial",
     )
     parser.add_argument("--held-out", type=float, default=0.1, help="share of the train rows (default: 0.1)")
-    parser.add_argument("--seed", type=int, default=0, help="of the held-out rows and of every trial")
-    parser.add_argument("--config", metavar="OVERLAY", help="laid over the default configuration: a file or JSON text")
-    parser.add_argument("--shards", metavar="DIR", help="default: data/shards/FEATURE/DATASET")
-    parser.add_argument("--output", metavar="FILE", help="default: results/STUDY/tuning/DATASET/MODEL.json")
-    parser.add_argument(
-        "--device", default="auto", help="cuda, cuda:1, mps or cpu; default: a free GPU if there are any"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the held-out rows and of every trial (default: 0)")
+    add_config(parser)
+    add_shards(parser)
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: results/STUDY/tuning/DATASET/MODEL.json")
+    add_device(parser)
 
 
 def main(options: argparse.Namespace) -> None:
@@ -71,13 +63,12 @@ def main(options: argparse.Namespace) -> None:
             options.dataset,
             options.model,
             [_settings(text) for text in options.trials],
-            Path(options.shards or f"data/shards/{entry.feature}/{options.dataset}"),
+            options.shards or layout.shards(entry.feature, options.dataset),
             options.held_out,
             options.seed,
             device,
         )
-    output = options.output or f"results/{config.name}/tuning/{options.dataset}/{options.model}.json"
-    write_json(Path(output), record)
+    write_json(options.output or layout.tuning(config.name, options.dataset, options.model), record)
     _print(record)
 
 
@@ -98,11 +89,11 @@ def tune(
         config: the configuration that has both keys.
         dataset: key of the dataset that the shards hold.
         model: key of the model.
-        trials: settings of each, keys of `crepe.config.recipe.Recipe`.
+        trials: settings of each trial, with keys of `crepe.config.recipe.Recipe`.
         folder: shards of the model's feature.
         held_out: share of the train rows.
-        seed: of the held-out rows and of every trial; not negative.
-        device: see `choose_device`.
+        seed: seed of the held-out rows and of every trial, from 0 to `LARGEST_SEED`.
+        device: see `crepe.models.device.choose_device`.
 
     Returns:
         The record: what was tried on what, `error_pct`, interval and `loss` of each trial, and where it ran.
@@ -112,11 +103,9 @@ def tune(
             not enough memory.
     """
     if not 0 <= seed <= LARGEST_SEED:
-        raise CrepeError(f"--seed {seed}: is not among 0 to {LARGEST_SEED}")
+        raise CrepeError(f"--seed {seed}", f"is not among 0 to {LARGEST_SEED}")
     code = provenance.code()
-    be_exact()
-    keep_memory()
-    place = choose_device(device)
+    place = set_up(device)
     start = prepare(config, dataset, model, seed, folder, place)
     recipe, manifest = start.recipe, start.manifest
     precision = choose_precision(place, network=start.model.network)
@@ -125,10 +114,11 @@ def tune(
     order = np.random.Generator(np.random.Philox(key=[seed, 0])).permutation(len(whole))
     count = round(held_out * len(whole))
     if not 0 < count < len(whole):
-        raise CrepeError(f"--held-out {held_out}: {count} of {len(whole)} rows; some must be held out and some be left")
+        fault = f"{count} of {len(whole)} rows"
+        raise CrepeError(f"--held-out {held_out}", fault, "some must be held out and some be left")
     train, test = whole.part(np.sort(order[count:])), whole.part(np.sort(order[:count]))
     if len(np.unique(train.labels)) < len(manifest.classes):
-        raise CrepeError(f"--held-out {held_out}: leaves a class without rows; hold fewer out")
+        raise CrepeError(f"--held-out {held_out}", "leaves a class without rows", "hold fewer out")
     outcomes = []
     for trial, tried in zip(trials, recipes, strict=True):
         run = Training(
@@ -145,7 +135,7 @@ def tune(
             fit(run, Path(temporary), identity="trial")
         last = run.history[-1]
         errors = round(last["test_error_pct"] * count / 100)
-        low, high = scores.wilson(errors, count)
+        low, high = wilson(errors, count)
         outcomes.append(
             {
                 "settings": trial,
@@ -177,12 +167,12 @@ def _settings(text: str) -> dict[str, Any]:
         key, separator, value = part.partition("=")
         if not (key.strip() and separator and value.strip()):
             raise CrepeError(
-                f"--try {text}: write KEY=VALUE, with commas between, as learning_rate=0.1,weight_decay=0.001"
+                f"--try {text}", "write KEY=VALUE, with commas between, as learning_rate=0.1,weight_decay=0.001"
             )
         try:
             settings[key.strip()] = yaml.safe_load(value)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise CrepeError(f"--try {text}: {value!r} is not a value in YAML") from error
+            raise CrepeError(f"--try {text}", f"{value!r} is not a value in YAML") from error
     return settings
 
 

@@ -193,4 +193,4 @@ def test_want_of_memory_is_said_with_what_to_do(bag, capsys, monkeypatch):
 
     monkeypatch.setattr("crepe.evaluation.metrics.predict", full)
     predict(bag, "purr", status=1)
-    assert "crepe predict: out of memory: give fewer texts at a time, " in capsys.readouterr().err
+    assert "Tried to allocate 2.00 GiB.; give fewer texts at a time, " in capsys.readouterr().err

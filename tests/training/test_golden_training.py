@@ -113,7 +113,7 @@ def trained(folder: Path, model: str, precision: str) -> dict[str, Any]:
     """Losses of the steps, on the minibatch and on the test rows after it, and a digest of the last parameters."""
     run = f"runs/{model}/{precision}"
     crepe(folder, "train", "toys", model, "--device", "cpu", "--precision", precision, "--output", run)
-    lines = list(csv.DictReader((folder / run / "history.csv").open()))
+    lines = list(csv.DictReader((folder / run / "history.csv").read_text().splitlines()))
     tensors = load_file(folder / run / "model.safetensors")
     hasher = hashlib.sha256()
     for name in sorted(tensors.keys() - {"vocabulary"}):

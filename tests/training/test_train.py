@@ -57,7 +57,7 @@ def test_provenance(run: Path, tiny: Tiny) -> None:
 
 
 def test_history(run: Path) -> None:
-    lines = list(csv.DictReader((run / "history.csv").open()))
+    lines = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
     assert tuple(lines[0]) == COLUMNS
     assert [line["samples"] for line in lines] == ["320", "640", "960"]
     metrics = json.loads((run / "metrics.json").read_text())
@@ -205,7 +205,7 @@ def test_out_of_memory_is_a_fault_of_the_settings(
     with monkeypatch.context() as patch:
         patch.setattr(torch.nn.functional, "cross_entropy", fill)
         assert main(words) == 1
-    assert "crepe train: out of memory: give the recipe a smaller `batch_size`, " in capsys.readouterr().err
+    assert "GiB.; give the recipe a smaller `batch_size`, " in capsys.readouterr().err
     # Only what it goes on from is left, the end of the first epoch, and how far it had come.
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-0000000020.safetensors", "progress.json"}
     assert main(words) == 0
@@ -216,6 +216,6 @@ def test_out_of_memory_is_a_fault_of_the_settings(
 def test_a_minibatch_that_no_memory_can_hold(tiny: Tiny, tmp_path: Path) -> None:
     recipe = dataclasses.replace(tiny.config.training["counts"], batch_size=2**47)
     config = dataclasses.replace(tiny.config, training={**tiny.config.training, "counts": recipe})
-    with pytest.raises(CrepeError, match="out of memory: give the recipe a smaller `batch_size`"):
+    with pytest.raises(CrepeError, match=r"out of memory: .*; give the recipe a smaller `batch_size`"):
         train(config, "tiny", "bow", 0, tiny.folder / "words", tmp_path, "cpu")
     assert list(tmp_path.iterdir()) == []
