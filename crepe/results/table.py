@@ -1,24 +1,32 @@
-"""Set a study's results beside the paper's table 4: results/STUDY/table.csv for programs, table.md for readers.
+"""Write a study's results beside the paper's table 4: results/STUDY/table.csv for programs, table.md for readers.
 
     crepe table --config config/demo.yaml
 
-The CSV file has a line for each dataset, model and seed, with all 22 x 8 cells of the paper; what was not run is blank.
-Its columns besides: error_pct (test error in percent), ci_low and ci_high (Wilson's 95 % interval), paper_error_pct,
-delta (ours less the paper's), checked (has a second source shown the paper's figure?), rows (train rows), epochs, and
-status: empty where not run, `complete`, or what sets the run apart: `subset`, `short`, `learnt` and `guessing`; then of
-all seeds together, in each line of theirs: seeds (how many were run), mean_pct and std_pct (of their test errors: mean
-and standard deviation, the latter blank for one seed).
+table.csv has a line for each dataset, model and seed, with all 22 x 8 cells of the paper; the results of cells that were
+not run are blank. Its columns after `dataset`, `model` and `seed`:
+
+    error_pct             test error in percent
+    ci_low, ci_high       its 95 % interval (Wilson)
+    paper_error_pct       the paper's test error in percent
+    delta                 ours minus the paper's, in percentage points
+    checked               whether a second source confirms the paper's figure (`crepe.results.paper.DOUBTS`)
+    rows                  train rows
+    epochs                epochs trained
+    status                empty if not run, else `complete` or marks of `crepe.results.grid.MARKS`
+    seeds                 number of seeds that were run; the same in each of their lines, as the next two
+    mean_pct, std_pct     mean and standard deviation of the seeds' test errors; std_pct is blank for one seed
 """
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from crepe import layout
 from crepe.config import Config, load
 from crepe.io.files import alone, replacing, write_text
+from crepe.options import add_config
 from crepe.results.grid import MARKS, Cell, Grid, grids, provenance
 from crepe.results.paper import DOUBTS
 
@@ -41,14 +49,14 @@ COLUMNS = {
 }
 
 _LEGEND = """\
-Test errors in percent, a cell: ours / the paper's / ours less the paper's. Nothing before the first stroke: not run.
-Several seeds: their mean ± standard deviation, and how many there are.
+Each cell has test errors in percent: ours / the paper's / ours minus the paper's. A cell that was not run starts with /.
+For several seeds, ours is their mean ± standard deviation, with the number of seeds in parentheses.
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--config", metavar="OVERLAY", help="laid over the default configuration: a file or JSON text")
+    add_config(parser)
 
 
 def main(options: argparse.Namespace) -> None:
@@ -62,23 +70,23 @@ def write(config: Config) -> None:
     Raises:
         CrepeError: a run is damaged or contradicts itself, or a file cannot be read or written.
     """
-    folder = Path("results") / config.name
+    csv, text = layout.table(config.name), layout.table(config.name, "md")
     found = grids(config)
-    with alone(folder, "table.csv"), alone(folder, "table.md"):
-        with replacing(folder / "table.csv") as temporary:
+    with alone(csv.parent, csv.name), alone(text.parent, text.name):
+        with replacing(csv) as temporary:
             table(config, found).write_csv(temporary)
-        write_text(folder / "table.md", markdown(config, found))
+        write_text(text, markdown(config, found))
 
 
 def table(config: Config, found: list[Grid]) -> pl.DataFrame:
-    """The lines of table.csv, columns as in `COLUMNS`; errors are rounded to 4 decimals."""
+    """Build the content of table.csv, columns as in `COLUMNS`; errors are rounded to 4 decimals."""
     return pl.DataFrame(
         [line for grid in found for cell in grid for line in _lines(config, cell)], COLUMNS, orient="row"
     )
 
 
 def markdown(config: Config, found: list[Grid]) -> str:
-    """The text of table.md: the grids, a legend, and where the results come from."""
+    """Build the text of table.md: a legend, the grids, and the runs' commits and devices."""
     parts = [f"# Study `{config.name}` beside the paper's table 4", "", _LEGEND]
     parts += [*(f"- {sign} {meaning}" for sign, meaning in (*MARKS.values(), *DOUBTS.values()) if sign), ""]
     for grid in found:
@@ -88,7 +96,7 @@ def markdown(config: Config, found: list[Grid]) -> str:
 
 
 def _lines(config: Config, cell: Cell) -> Iterator[list[Any]]:
-    """A line for each of the study's seeds; one without a seed where the study does not have the cell."""
+    """Yield a line for each of the study's seeds, or one without a seed where the study does not have the cell."""
     runs = {run.record.seed: run for run in cell.runs}
     paper, checked = cell.paper_error, cell.paper.checked or None if cell.paper else None
     mean, spread = (None if figure is None else round(figure, 4) for figure in (cell.error, cell.spread))
@@ -108,7 +116,7 @@ def _lines(config: Config, cell: Cell) -> Iterator[list[Any]]:
 
 
 def _rows(grid: Grid) -> Iterator[str]:
-    """A Markdown table's lines; the last says what always naming the largest class would get."""
+    """Yield a Markdown table's lines; the last has the errors of always naming the largest class."""
     yield _row(["Model", *grid.datasets.values()])
     yield "|---|" + "---:|" * len(grid.datasets)
     for model, name in grid.models.items():

@@ -1,13 +1,13 @@
-"""Write a study's report: results/STUDY/report.html, one page that needs nothing beside it and no network.
+"""Write a study's report: results/STUDY/report.html, one self-contained page.
 
     crepe report --config config/demo.yaml
 
-It has the grid of table 4 with the study's results, later work, the datasets and figure 3 beside the paper's. A cell
-opens its runs: learning curves, confusion matrix, the texts that are most surely wrong, the first layer's kernels,
-where it all comes from and the commands that make it again.
+It compares the study's results with the paper's table 4, table 3 and figure 3, and with later work. Each cell opens
+its runs: learning curves, confusion matrix, most confident errors, kernels of the first layer, provenance, and the
+commands that reproduce it.
 
-The page holds test texts, and the datasets' terms forbid passing them on: it is for this machine. For a copy that
-leaves it, `crepe report --without-texts --output copy.html` leaves out every piece of a text.
+The page holds test texts, which the datasets' terms forbid passing on. To make a copy that you may share, run
+`crepe report --without-texts --output copy.html`.
 """
 
 import argparse
@@ -19,9 +19,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from crepe import layout
 from crepe.config import Config, load
 from crepe.errors import CrepeError
 from crepe.io.files import alone, write_text
+from crepe.options import add_config
 from crepe.records.history import History
 from crepe.results.grid import MARKS, Cell, Grid, Run, commands, grids, provenance
 from crepe.results.paper import DOUBTS
@@ -33,23 +35,25 @@ from crepe.results.report.texts import Texts
 VERDICTS = {
     "better": ("▼", "better than the paper"),
     "worse": ("▲", "worse than the paper"),
-    "same": ("≈", "as the paper: the interval holds its figure"),
-    "other": ("", "not to be compared with the paper"),
+    "same": ("≈", "as the paper: the interval contains its figure"),
+    "other": ("", "not comparable with the paper"),
 }
-"""How a cell compares: a sign and the meaning."""
+"""Outcomes of comparing a cell with the paper's: a sign and its meaning."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--config", metavar="OVERLAY", help="laid over the default configuration: a file or JSON text")
+    add_config(parser)
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: results/STUDY/report.html")
-    parser.add_argument("--without-texts", action="store_true", help="leave out texts, for a copy to pass on")
+    parser.add_argument(
+        "--without-texts", action="store_true", help="leave out all texts, for a copy that you may share"
+    )
 
 
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
     config = load(options.config)
-    output = options.output or Path("results") / config.name / "report.html"
+    output = options.output or layout.report(config.name)
     html = page(config, texts=not options.without_texts)
     with alone(output.parent, output.name):
         write_text(output, html)
@@ -57,11 +61,11 @@ def main(options: argparse.Namespace) -> None:
 
 
 def page(config: Config, texts: bool = True) -> str:
-    """The report of a study, a whole HTML document.
+    """Build the report of a study, a whole HTML document.
 
     Args:
         config: the study.
-        texts: whether pieces of test texts may be shown.
+        texts: whether to show pieces of test texts.
 
     Raises:
         CrepeError: a run is damaged or contradicts itself, or a file cannot be read.
@@ -88,7 +92,7 @@ def page(config: Config, texts: bool = True) -> str:
         family_names=_names({*families.values(), *([REFERENCES] if any(beside) else [])}),
         counts=Counter(_verdict(cell) for grid in found for cell in grid if cell.runs),
         statistics=statistics(found, config),
-        panels=[(panel, relative(panel, panel.title)) for panel in figure3(found) if panel.datasets],
+        panels=[(panel, relative(panel)) for panel in figure3(found) if panel.datasets],
         cells=[
             _cell(config, grid, cell, lines, reader)
             for grid, lines in zip(found, beside, strict=True)
@@ -106,12 +110,12 @@ def page(config: Config, texts: bool = True) -> str:
 
 
 def _names(families: set[str]) -> dict[str, str]:
-    """The names of those families that there are, in the order of `FAMILIES`; others after them."""
+    """Names of the given families, in the order of `FAMILIES`, then the others."""
     return {key: FAMILIES.get(key, key) for key in [*FAMILIES, *sorted(families - FAMILIES.keys())] if key in families}
 
 
 def _cell(config: Config, grid: Grid, cell: Cell, lines: list[Reference], reader: Texts | None) -> dict[str, Any]:
-    """What the page says of a cell with runs."""
+    """Values of the template for a cell with runs."""
     levels = {} if cell.paper_error is None else {"paper": cell.paper_error}
     later = {line.title: line.errors[cell.dataset] for line in lines if line.later and cell.dataset in line.errors}
     if later:
@@ -125,7 +129,7 @@ def _cell(config: Config, grid: Grid, cell: Cell, lines: list[Reference], reader
 
 
 def _run(config: Config, run: Run, levels: dict[str, float], reader: Texts | None) -> dict[str, Any]:
-    """What the page says of a run."""
+    """Values of the template for a run."""
     record = run.record
     train, evaluate = commands(config, record.dataset, record.model, record.seed)
     try:
@@ -138,33 +142,33 @@ def _run(config: Config, run: Run, levels: dict[str, float], reader: Texts | Non
         "figures": [
             {
                 "label": f"{title} by epoch; after epoch {last.epoch}: train {train_last:.4g}, test {test_last:.4g}",
-                "svg": curve(history, quantity, title, f"{_key(run)} {quantity}", beside),
+                "svg": curve(history, quantity, title, beside),
             }
             for quantity, title, train_last, test_last, beside in (
                 ("error_pct", "error, %", last.train_error_pct, last.test_error_pct, levels),
                 ("loss", "loss", last.train_loss, last.test_loss, {}),
             )
         ],
-        "wrong": reader.surest_errors(run) if reader else "Texts are left out of this copy.",
+        "wrong": reader.surest_errors(run) if reader else "This copy has no texts.",
         "layer": layer(config, run, texts=reader is not None),
         "commands": [train if record.complete else f"{train} --steps {record.batches}", evaluate],
     }
 
 
 def _key(of: Run | Cell) -> str:
-    """The id in the page of a run, or of a cell."""
+    """The HTML id of a run or a cell."""
     if isinstance(of, Cell):
         return f"cell-{of.dataset}-{of.model}".replace(".", "_")
     return f"run-{of.record.dataset}-{of.record.model}-{of.record.seed}".replace(".", "_")
 
 
 def _signed(number: float) -> str:
-    """Two decimals with a sign, a true minus."""
+    """Format a number with a sign and two decimals."""
     return f"{round(number, 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def _span(seconds: float) -> str:
-    """A time as one says it."""
+    """Format a duration as hours, minutes and seconds."""
     hours, rest = divmod(round(seconds), 3600)
     if hours:
         return f"{hours} h {rest // 60} min"

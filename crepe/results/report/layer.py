@@ -1,4 +1,4 @@
-"""What the page shows of the first layer of a ConvNet over characters."""
+"""Data of the report about the first layer of a ConvNet over characters."""
 
 from base64 import b64encode
 from typing import Any
@@ -12,7 +12,7 @@ from crepe.results.grid import Run
 
 
 def layer(config: Config, run: Run, texts: bool) -> dict[str, Any] | None:
-    """The strongest kernels of a run, what they answer to, and why if something is lacking; None without such a layer.
+    """Describe the strongest kernels of a run and the texts that activate them; None without such a layer.
 
     Args:
         config: the configuration that has the run's model.
@@ -33,11 +33,11 @@ def layer(config: Config, run: Run, texts: bool) -> dict[str, Any] | None:
     model, *_ = config.model(run.record.model)
     shards = layout.shards(model.feature, run.record.dataset)
     if not texts:
-        lacking = "Pieces of texts are left out of this copy."
+        lacking = "This copy has no texts."
     elif not (shards / MANIFEST).exists():
-        lacking = f"What they answer to is not shown: the shards are not on this machine ({shards})."
+        lacking = f"The texts that activate them are not shown: the shards are not on this machine ({shards})."
     elif digest(shards / MANIFEST) != run.record.data.manifest:
-        lacking = f"What they answer to is not shown: {shards} is not the data that the run was trained on."
+        lacking = f"The texts that activate them are not shown: {shards} is not the data that the run was trained on."
     else:
         lacking, found = "", weights.answers(first, chosen, weights.tested(run.folder, shards))
     return {

@@ -1,133 +1,161 @@
-"""Figures as SVG elements that stand in the page: small, in its colours, light or dark."""
+"""Draw the report's two charts as SVG elements that stand in the page, in whose style sheet their classes are.
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from io import StringIO
-from typing import Any
+Lengths are in units of the `viewBox`, about a pixel each; the page scales a chart to the width of its place.
+"""
 
-import matplotlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-from matplotlib.typing import RcKeyType
 
 from crepe.records.history import History
 from crepe.results.report.comparisons import Panel
 
-# Colours that the page replaces by its own, which follow its light or dark scheme.
-_INK, _QUIET, _TRAIN, _TEST = "#010101", "#020202", "#030303", "#040404"
-_COLOURS = {_INK: "currentColor", _QUIET: "var(--quiet)", _TRAIN: "var(--train)", _TEST: "var(--test)"}
-_STYLE: dict[RcKeyType, Any] = {
-    "svg.fonttype": "none",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _QUIET,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": _INK,
-    "grid.alpha": 0.1,
-    "xtick.color": _QUIET,
-    "xtick.labelcolor": _INK,
-    "ytick.color": _QUIET,
-    "ytick.labelcolor": _INK,
-    "legend.frameon": False,
-}
+WIDTH = 440
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 42
+"""Margins around the axes of a learning curve."""
+HEIGHT = 260
+"""Height of a learning curve."""
+NAMES = 168
+"""Width of the names to the left of bars."""
+BAR = 24
+"""Distance from a bar to the next."""
 
 
-def curve(history: History, quantity: str, label: str, salt: str, levels: Mapping[str, float]) -> Markup:
-    """A learning curve as an SVG element: a quantity of the train and the test set by epoch.
+def curve(history: History, quantity: str, label: str, levels: Mapping[str, float]) -> Markup:
+    """Draw a learning curve: a quantity of the train and the test set by epoch.
 
     Args:
         history: the run's history.
-        quantity: `loss` or `error_pct`, what follows `train_` and `test_` in the columns' names.
+        quantity: `loss` or `error_pct`, the name of a column without its `train_` or `test_`.
         label: of the vertical axis.
-        salt: makes the ids in the figure differ from those of the page's other figures.
-        levels: what to see the curves beside, a horizontal line each, by name.
+        levels: other results to compare the curves with, a horizontal line each, by name.
     """
-    with _figure(4.4, 2.6, (0.11, 0.17, 0.87, 0.79), salt) as (axes, drawn):
-        marker = "o" if len(history.epochs) == 1 else ""
-        epochs = [line.epoch for line in history.epochs]
-        for split, colour, style in (("train", _TRAIN, "--"), ("test", _TEST, "-")):
-            values = [getattr(line, f"{split}_{quantity}") for line in history.epochs]
-            axes.plot(epochs, values, style, color=colour, marker=marker, label=split)
-        axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
-        for above, (name, level) in enumerate(sorted(levels.items(), key=lambda item: item[1])):
-            axes.axhline(level, color=_QUIET, linewidth=0.8, linestyle=":")
-            # The higher line's name stands above it, the lower one's below.
-            place: dict[str, Any] = {"va": "bottom" if above else "top", "ha": "left", "color": _QUIET, "fontsize": 8}
-            axes.annotate(f"{name} {level:g}", (0.01, level), xycoords=("axes fraction", "data"), **place)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
-        axes.legend(loc="upper right")
-    return drawn()
+    epochs = [line.epoch for line in history.epochs]
+    lines = {split: [getattr(line, f"{split}_{quantity}") for line in history.epochs] for split in ("train", "test")}
+    across = _scale(epochs[0], max(epochs[-1], epochs[0] + 1), LEFT, WIDTH - RIGHT)
+    highest = 1.05 * max(filter(math.isfinite, [*lines["train"], *lines["test"], *levels.values()]), default=1.0)
+    up = _scale(0.0, highest or 1.0, HEIGHT - BOTTOM, TOP)
+    parts: list[Markup] = []
+    for tick in ticks(0.0, highest or 1.0, 5):
+        parts += [
+            _line("rule", LEFT, up(tick), WIDTH - RIGHT, up(tick)),
+            _text(LEFT - 6, up(tick) + 4, _number(tick), "end"),
+        ]
+    for tick in ticks(epochs[0], epochs[-1], 6, whole=True):
+        parts.append(_text(across(tick), HEIGHT - BOTTOM + 17, _number(tick), "middle"))
+    parts += [
+        _line("axis", LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM),
+        _text(LEFT + (WIDTH - LEFT - RIGHT) / 2, HEIGHT - 6, "epoch", "middle"),
+        Markup('<text transform="translate(11 {}) rotate(-90)" text-anchor="middle">{}</text>').format(
+            _round(TOP + (HEIGHT - TOP - BOTTOM) / 2), label
+        ),
+    ]
+    parts += [_line("level", LEFT, up(level), WIDTH - RIGHT, up(level)) for level in levels.values()]
+    for row, (split, values) in enumerate(lines.items()):
+        places = [(across(x), up(y)) for x, y in zip(epochs, values, strict=True) if math.isfinite(y)]
+        if len(places) == 1:
+            ((x, y),) = places
+            parts.append(Markup('<circle class="{}" cx="{}" cy="{}" r="3.5"/>').format(split, _round(x), _round(y)))
+        else:
+            parts.append(Markup('<path class="{}" d="M{}"/>').format(split, _path(places)))
+        parts += _key(split, TOP + 10 + 18 * row)
+    parts += _names(levels, up)
+    return _svg("curve", HEIGHT, parts)
 
 
-def relative(panel: Panel, salt: str) -> Markup:
-    """A panel of figure 3 as an SVG element: a bar for each dataset of ours, a mark for the paper's."""
-    with _figure(4.4, 0.9 + 0.24 * len(panel.datasets), (0.36, 0.2, 0.6, 0.76), salt) as (axes, drawn):
-        places = range(len(panel.datasets))
-        axes.barh(places, [value or 0 for value in panel.ours], height=0.55, color=_TEST, alpha=0.75)
-        paper = [(value, place) for place, value in enumerate(panel.paper) if value is not None]
-        axes.plot(*zip(*paper, strict=True) if paper else ((), ()), "D", color=_TRAIN, markersize=4)
-        axes.axvline(0, color=_QUIET, linewidth=0.8)
-        axes.set(xlabel="relative error, %", yticks=places, yticklabels=panel.datasets, ylim=(len(places) - 0.5, -0.5))
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
-        axes.margins(x=0.08)
-    return drawn()
+def relative(panel: Panel) -> Markup:
+    """Draw a panel of figure 3: a bar for each dataset of ours, a diamond for the paper's value."""
+    known = [0.0, *(value for value in [*panel.ours, *panel.paper] if value is not None)]
+    margin = 0.06 * (max(known) - min(known) or 1.0)
+    bottom = TOP + BAR * len(panel.datasets)
+    across = _scale(min(known) - margin, max(known) + margin, NAMES, WIDTH - RIGHT)
+    parts: list[Markup] = []
+    for tick in ticks(min(known), max(known), 6):
+        parts += [
+            _line("rule", across(tick), TOP, across(tick), bottom),
+            _text(across(tick), bottom + 17, _number(tick), "middle"),
+        ]
+    for row, (name, ours, paper) in enumerate(zip(panel.datasets, panel.ours, panel.paper, strict=True)):
+        middle = TOP + BAR * (row + 0.5)
+        parts.append(_text(NAMES - 10, middle + 4, name, "end"))
+        if ours is not None:
+            begin, end = sorted((across(0.0), across(ours)))
+            parts.append(
+                Markup('<rect class="ours" x="{}" y="{}" width="{}" height="13"/>').format(
+                    _round(begin), _round(middle - 6.5), _round(end - begin)
+                )
+            )
+        if paper is not None:
+            x = across(paper)
+            corners = [(x, middle - 5), (x + 5, middle), (x, middle + 5), (x - 5, middle)]
+            parts.append(Markup('<path class="paper" d="M{}z"/>').format(_path(corners)))
+    parts += [
+        _line("axis", across(0.0), TOP, across(0.0), bottom),
+        _text((NAMES + WIDTH - RIGHT) / 2, bottom + 36, "relative error, %", "middle"),
+    ]
+    return _svg("bars", bottom + BOTTOM, parts)
 
 
-@contextmanager
-def _figure(
-    width: float, height: float, place: tuple[float, float, float, float], salt: str
-) -> Iterator[tuple[Axes, Callable[[], Markup]]]:
-    """Axes to draw on within the block, and a function that gives the SVG element after it."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # whatever a user's own matplotlibrc says
-        matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": salt})
-        figure = Figure(figsize=(width, height))
-        axes = figure.add_axes(place)
-        stream = StringIO()
-        yield axes, lambda: _inline(stream.getvalue())
-        no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(stream, format="svg", transparent=True, metadata=no_metadata)
+def ticks(low: float, high: float, most: int, whole: bool = False) -> list[float]:
+    """Round numbers from `low` to `high`, at most `most` and one more: multiples of 1, 2 or 5 times a power of ten.
+
+    Args:
+        low: the least number.
+        high: the largest number.
+        most: how many steps there may be between the first and the last.
+        whole: take whole numbers only.
+    """
+    least = max((high - low) / most, 1.0 if whole else 0.0) or 1.0
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]
 
 
-def _inline(svg: str) -> Markup:
-    """A figure fit to stand in a page: small, without prologue and style sheet, in the page's colours and width."""
-    svg = svg[svg.index("<svg") :]
-    for pattern, replacement in (
-        (r"\s+", " "),
-        ("> <", "><"),
-        ("<defs><style.*?</style></defs>", ""),
-        ('(<svg [^>]*?) width="[^"]*" height="[^"]*"', r"\1"),
-        ("<[^>]*>", _rounded),
-        # Nothing lies outside the axes, and groups without attributes do nothing.
-        ("<defs><clipPath.*?</clipPath></defs>", ""),
-        (' clip-path="[^"]*"| id="(figure|axes|patch|line2d|matplotlib|text|xtick|ytick|legend)[^"]*"', ""),
-        ("</?g>", ""),
-        ('<path d="[^"]*z " style="fill: none"/>', ""),
-        (' transform="rotate[(]-0 [^"]*"', ""),
-        (" font-family: [^;]*;| ?stroke-line(join: (miter|round)|cap: (butt|square));?| ?stroke-dashoffset: 0;", ""),
-        ("([MLCz]) ", r"\1"),
-    ):
-        svg = re.sub(pattern, replacement, svg)
-    for colour, own in _COLOURS.items():
-        svg = svg.replace(colour, own)
-    return Markup(svg)
+def _svg(name: str, height: float, parts: Iterable[Markup]) -> Markup:
+    begin = Markup('<svg class="chart {}" viewBox="0 0 {} {}" xmlns="http://www.w3.org/2000/svg">')
+    return begin.format(name, WIDTH, _round(height)) + Markup("").join(parts) + Markup("</svg>")
 
 
-def _rounded(tag: re.Match[str]) -> str:
-    """A tag with its numbers cut to tenths of a point, which is less than a pixel."""
-    return re.sub(r"(\d\.\d)\d+", r"\1", tag[0])
+def _names(levels: Mapping[str, float], up: Callable[[float], float]) -> Iterator[Markup]:
+    """The levels' names, each above its line, or below it where the next line is too near."""
+    above = -math.inf
+    for name, level in sorted(levels.items(), key=lambda item: -item[1]):
+        y = up(level)
+        yield _text(LEFT + 5, y - 5 if y - above > 18 else y + 14, f"{name} {level:g}", "start", "level")
+        above = y
+
+
+def _key(split: str, y: float) -> Iterator[Markup]:
+    """An entry of a learning curve's legend."""
+    yield _line(split, WIDTH - RIGHT - 62, y - 4, WIDTH - RIGHT - 34, y - 4)
+    yield _text(WIDTH - RIGHT, y, split, "end")
+
+
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    """A linear scale that puts `low` at `start` and `high` at `end`."""
+    return lambda value: start + (end - start) * (value - low) / (high - low)
+
+
+def _line(name: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
+    text = '<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>'
+    return Markup(text).format(name, *map(_round, (x1, y1, x2, y2)))
+
+
+def _text(x: float, y: float, text: str, anchor: str, name: str = "") -> Markup:
+    kind = Markup(' class="{}"').format(name) if name else ""
+    return Markup('<text{} x="{}" y="{}" text-anchor="{}">{}</text>').format(kind, _round(x), _round(y), anchor, text)
+
+
+def _path(places: Sequence[tuple[float, float]]) -> str:
+    return "L".join(f"{_round(x)} {_round(y)}" for x, y in places)
+
+
+def _number(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
+
+
+def _round(value: float) -> str:
+    """To tenths, which is less than a pixel."""
+    return f"{round(value, 1) + 0.0:g}"

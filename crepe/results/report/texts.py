@@ -1,4 +1,4 @@
-"""The test texts that a run gets most surely wrong, where its predictions and the clean texts are on this machine."""
+"""Find the test texts that a run classifies wrongly with the highest probability."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,32 +13,32 @@ from crepe.records import predictions
 from crepe.results.grid import Run
 
 SHOWN = 5
-"""Texts of a run."""
+"""Number of texts shown for a run."""
 LONGEST = 400
-"""Characters that are shown of a text."""
+"""Characters shown of a text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """A test text that a run names the wrong class of."""
+    """A test text with a wrong predicted class."""
 
     row: int
-    """Of the test set, counted from 1."""
+    """Number of the row in the test set, counted from 1."""
     text: str
     label: str
     predicted: str
     probability: float
-    """Of the predicted class, 0 to 1."""
+    """Probability of the predicted class, 0 to 1."""
 
 
 class Texts:
-    """The clean test texts of a study's datasets, each file looked at once."""
+    """The clean test texts of a study's datasets; computes each file's digest once."""
 
     def __init__(self) -> None:
         self._digests: dict[Path, str] = {}
 
     def surest_errors(self, run: Run) -> list[Wrong] | str:
-        """What `run` gets most surely wrong, the surest first; or why that cannot be said.
+        """Return the most confident errors of `run`, the most confident first, or the reason why they are not known.
 
         Raises:
             CrepeError: predictions are damaged or contradict the run's figures.

@@ -43,7 +43,7 @@ def test_kernels_with_pictures_and_answers(study):
 
 def test_a_copy_to_pass_on(study):
     shown = layer(study[0], study[1], texts=False)
-    assert "left out" in shown["lacking"]
+    assert "no texts" in shown["lacking"]
     assert all(kernel["picture"] and not kernel["answers"] for kernel in shown["kernels"])
 
 
