@@ -2,8 +2,8 @@
 
     crepe table --config config/demo.yaml
 
-table.csv has a line for each dataset, model and seed, with all 22 x 8 cells of the paper; the results of cells that were
-not run are blank. Its columns after `dataset`, `model` and `seed`:
+table.csv has a line for each dataset, model and seed, with all 22 x 8 cells of the paper; the results of cells that
+were not run are blank. Its columns after `dataset`, `model` and `seed`:
 
     error_pct             test error in percent
     ci_low, ci_high       its 95 % interval (Wilson)
@@ -49,8 +49,8 @@ COLUMNS = {
 }
 
 _LEGEND = """\
-Each cell has test errors in percent: ours / the paper's / ours minus the paper's. A cell that was not run starts with /.
-For several seeds, ours is their mean ± standard deviation, with the number of seeds in parentheses.
+Each cell has test errors in percent: ours / the paper's / ours minus the paper's. A cell that was not run
+starts with /. For several seeds, ours is their mean ± standard deviation (number of seeds).
 """
 
 
