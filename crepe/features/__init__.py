@@ -42,7 +42,7 @@ class Units:
     """Number of neighbouring parts that are blanked at a time."""
 
 
-WORDS = Units(tokens.ANY_CASE, lambda word: tokens.UNKNOWN)
+WORDS = Units(tokens.WORD, lambda word: tokens.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ who slide a grey square over a picture; for text: Li, Monroe and Jurafsky, "Unde
 Representation Erasure" (2016, arXiv:1612.08220).
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
+import regex
 
 from crepe.features import Units
 
@@ -43,7 +43,9 @@ def explain(fields: Sequence[str], units: Units, log_odds: LogOdds) -> list[Piec
     Returns:
         Pieces that make the whole text, its fields joined with spaces; those between units weigh 0.
     """
-    spans = [(field, *found.span()) for field, text in enumerate(fields) for found in re.finditer(units.pattern, text)]
+    spans = [
+        (field, *found.span()) for field, text in enumerate(fields) for found in regex.finditer(units.pattern, text)
+    ]
     windows = _windows(len(spans), units.span)
     changed = [_blanked(fields, spans[first:last], units) for first, last in windows]
     scores = log_odds([list(fields), *changed])

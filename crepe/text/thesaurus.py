@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import regex
 
 from crepe.errors import CrepeError
 from crepe.ragged import Ragged
@@ -67,7 +68,7 @@ def read(path: Path | str) -> dict[str, list[str]]:
             )
         word, first = entry[1].lower(), number + 1
         number = first + int(entry[2])
-        synonyms = found.setdefault(word, {}) if re.fullmatch(WORD, word) else {}
+        synonyms = found.setdefault(word, {}) if regex.fullmatch(WORD, word) else {}
         for index in range(first, number):
             meaning = _MEANING.fullmatch(lines[index]) if index < len(lines) else None
             if meaning is None:
@@ -77,7 +78,7 @@ def read(path: Path | str) -> dict[str, list[str]]:
                 )
             for synonym in map(str.strip, meaning[1][1:].split("|")):
                 small = synonym.lower()
-                if small != word and re.search(WORD, small) and not _NOTE.search(synonym):
+                if small != word and regex.search(WORD, small) and not _NOTE.search(synonym):
                     synonyms.setdefault(small, synonym)
     entries = {word: list(synonyms.values()) for word, synonyms in found.items() if synonyms}
     if not entries:

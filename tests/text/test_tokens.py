@@ -3,10 +3,11 @@ import unicodedata
 import numpy as np
 import polars as pl
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crepe.text.tokens import quantize, tokenize, tokens, vocabulary
+from crepe.text.tokens import PIECE, WORD, quantize, tokenize, tokens, vocabulary
 from tests.support.texts import frame
 
 # Characters that this Python's Unicode does not know yet may have capitals that polars knows.
@@ -39,14 +40,33 @@ def test_both_tokenizers_agree_on_every_character():
         ("snake_case 4.5%", ["snake_case", "4", "5"]),
         ("«Élan» “naïve”—ÅNGSTRÖM…", ["élan", "naïve", "ångström"]),
         ("ΟΔΥΣΣΕΥΣ", ["οδυσσευς"]),
-        ("世界、你好。", ["世界", "你好"]),
-        ("cafe\u0301 😀", ["cafe\u0301", "😀"]),
+        ("世界、你好。", ["世", "界", "你", "好"]),
+        ("iPhone手机を買う", ["iphone", "手", "机", "を", "買", "う"]),
+        ("ผมรัก ๑๒", ["ผ", "ม", "รั", "ก", "๑๒"]),
+        ("cafe\u0301 😀", ["cafe\u0301"]),
+        ("tensor😀 tensor！ tensor❤\ufe0f", ["tensor", "tensor", "tensor"]),
+        ("हिन्दी। नमस्ते॥", ["हिन्दी", "नमस्ते"]),
+        ("العربية، نعم؟ لا؛", ["العربية", "نعم", "لا"]),
+        ("ភាសា។", ["ភា", "សា"]),
+        ("m² ½ x\u200dy", ["m²", "½", "x", "y"]),
         (["", ""], []),
         ("\u00a0\u3000\u2003-\n", []),
     ],
 )
 def test_what_a_word_is(fields, words):
     assert tokenize(fields) == words
+
+
+def test_a_text_of_ascii_has_the_words_that_it_has_among_others():
+    text = "".join(map(chr, range(128))) + " aB9_ c"
+    assert tokenize(text) == tokenize(f"{text} é")[:-1]
+
+
+def test_pieces_are_the_whole_text():
+    text = "\u0301a tensor😀 世界！ x_1 \U0010ffff ❤\ufe0f"
+    pieces = regex.findall(PIECE, text)
+    assert "".join(pieces) == text
+    assert [piece for piece in pieces if regex.fullmatch(WORD, piece)] == tokenize(text)
 
 
 def test_indices_keep_the_place_of_unknown_words():

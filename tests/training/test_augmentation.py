@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import regex
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -128,8 +129,8 @@ class Reference:
     def found(self, row: Sequence[str]) -> list[re.Match[str]]:
         """The replaceable words of a row in the order of its integers."""
         if self.words:
-            return [found for found in re.finditer(tokens.WORD, self.text(row)) if found[0] in self.entries]
-        pieces = re.finditer(tokens.PIECE, self.text(row))
+            return [found for found in regex.finditer(tokens.WORD, self.text(row)) if found[0] in self.entries]
+        pieces = regex.finditer(tokens.PIECE, self.text(row))
         found = [piece for piece in pieces if piece[0].lower() in self.entries]
         return [piece for piece in found if len(piece[0].encode()) == len(piece[0].lower().encode())][::-1]
 
