@@ -4,9 +4,16 @@ A command's module has `arguments(parser)`, which declares its options, and `mai
 """
 
 import argparse
+import errno
+import io
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
+from typing import IO
 
 from crepe import __version__
 from crepe.errors import CrepeError
@@ -40,16 +47,46 @@ TOOLS = {
 
 COMMANDS = STEPS | TOOLS
 
+_STREAM_ERRORS = {errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO, errno.EFBIG, errno.EDQUOT}
+"""Errors of writing to standard output."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status."""
+    """Run a command; returns the exit status.
+
+    Standard output that is full or closed is a fault like any other. Where its reader has ended, as `head` does, the
+    status is that of a program that the signal SIGPIPE ends, and nothing is said.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _open_streams()
+    try:
+        try:
+            return _run(words)
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        # Errors of files have a name, or have become a CrepeError; without a buffer a write fails only once.
+        if error.filename is not None or error.errno not in _STREAM_ERRORS:
+            raise
+        _drop(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            return 128 + signal.SIGPIPE
+        fault = CrepeError("standard output", f"cannot be written: {error.strerror}", "direct it elsewhere")
+        print(f"crepe {_called(words)}: {fault}", file=sys.stderr)
+        return 1
+
+
+def _called(words: Sequence[str]) -> str | None:
+    return next((word for word in words if not word.startswith("-")), None)
+
+
+def _run(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="crepe", description="The paper's whole table from one command, step by step."
     )
     parser.add_argument("--version", action="version", version=f"crepe {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    called = next((word for word in words if not word.startswith("-")), None)
+    called = _called(words)
     for name, (module_name, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary)
         if name == called:
@@ -57,6 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.description = module.__doc__
             command.formatter_class = argparse.RawDescriptionHelpFormatter
             module.arguments(command)
+    for word in words:
+        if any("\ud800" <= letter <= "\udfff" for letter in word):
+            parser.error(f"argument {word!a}: is not UTF-8; rename the file, or write the text in UTF-8")
     options = parser.parse_args(words)
     parent.watch()
     try:
@@ -68,3 +108,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"crepe {called}: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _open_streams() -> None:
+    """Put streams in the place of those that were closed before the start, and let any text be written."""
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open()  # noqa: SIM115
+    if sys.stdout is None:
+        # To write to it is an error, as it is with the closed one; to print nothing is none.
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Where it is not UTF-8 (LANG=C), what it lacks becomes an escape.
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _drop(stream: IO[str]) -> None:
+    """Drop what is left in a stream that takes no more: Python would try once more at the end, and complain."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

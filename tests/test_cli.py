@@ -1,10 +1,13 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from crepe import __version__
 from crepe.cli import COMMANDS, main
+from tests.support.paths import ROOT
 
 HEAVY = {"torch", "polars", "pyarrow", "numpy", "requests", "matplotlib", "rich"}
 
@@ -44,3 +47,33 @@ def test_an_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None
         main(["bake"])
     assert ended.value.code == 2
     assert "bake" in capsys.readouterr().err
+
+
+def crepe(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command line of the shell, in which `crepe` is the program."""
+    line = arguments.replace("crepe", f"{sys.executable} -m crepe")
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; cd {ROOT}; {line}"],
+        capture_output=True,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | {"TMPDIR": str(folder)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "fault"),
+    [
+        ("crepe --version > /dev/full", 1, "standard output: cannot be written: No space left on device; direct it"),
+        ("crepe --version >&-", 1, "standard output: cannot be written: Bad file descriptor; direct it elsewhere"),
+        ("crepe --version | true", 141, ""),
+        (r"crepe clean $'caf\xe9'", 2, r"argument 'caf\udce9': is not UTF-8; rename the file, or write the text"),
+        ("PYTHONIOENCODING=ascii crepe predict --help", 0, ""),
+    ],
+)
+def test_output_and_arguments_of_all_sorts(tmp_path: Path, line: str, status: int, fault: str) -> None:
+    done = crepe(line, tmp_path)
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert fault in done.stderr
+    assert fault or not done.stderr

@@ -1,10 +1,12 @@
 """End with the Snakemake that started this process: when that is killed, it cannot tell its jobs to stop."""
 
 import os
+import re
 import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 VARIABLE = "CREPE_PARENT"
 """The environment variable in which the workflow leaves the number of Snakemake's process."""
@@ -13,25 +15,43 @@ SECONDS = 1.0
 
 
 def watch() -> None:
-    """Send this process a SIGTERM when that of `VARIABLE` is gone; do nothing where there is none from the start."""
-    number = int(os.environ.get(VARIABLE, 0))
-    if number and alive(number):
-        threading.Thread(target=_wait, args=(number,), daemon=True).start()
+    """Send this process a SIGTERM when that of `VARIABLE` has ended; do nothing if it had before this one began."""
+    number, begun = int(os.environ.get(VARIABLE, 0)), _begun(os.getpid())
+    if number and alive(number, begun):
+        threading.Thread(target=_wait, args=(number, begun), daemon=True).start()
 
 
-def _wait(number: int) -> None:
-    while alive(number):
+def _wait(number: int, begun: float | None) -> None:
+    while alive(number, begun):
         time.sleep(SECONDS)
-    print("Snakemake is gone without a word: this ends, too; start it again to go on", file=sys.stderr, flush=True)
+    print("Snakemake has died; stopping. Start it again to continue.", file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def alive(number: int) -> bool:
-    """Whether there is a process of that number on this machine."""
+def alive(number: int, seen: float | None = None) -> bool:
+    """Whether a process lives on this machine.
+
+    Args:
+        number: of the process.
+        seen: when it was known to live, in seconds since 1970: a process that began later has inherited the number.
+    """
     try:
         os.kill(number, 0)
     except ProcessLookupError:
         return False
     except PermissionError:  # It is another user's.
-        return True
-    return True
+        pass
+    begun = _begun(number)
+    # A second for the rounding of both.
+    return seen is None or begun is None or begun <= seen + 1
+
+
+def _begun(number: int) -> float | None:
+    """When a process began, in seconds since 1970; None where the system has no /proc, or the process has ended."""
+    try:
+        # The name, in brackets, may hold blanks and brackets.
+        ticks = int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[19])
+        boot = re.search(r"^btime (\d+)$", Path("/proc/stat").read_text(), flags=re.M)
+    except (OSError, ValueError, IndexError):
+        return None
+    return int(boot[1]) + ticks / os.sysconf("SC_CLK_TCK") if boot else None

@@ -14,7 +14,7 @@ import hashlib
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -54,7 +54,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
-    init(options.file, options.test, options.name, options.label, options.text or [], print)
+    init(options.file, options.test, options.name, options.label, options.text or [], _tell)
+
+
+def _tell(line: str) -> None:
+    # Whoever reads may have seen enough, as `head` has; the files are to be written all the same.
+    with suppress(BrokenPipeError):
+        print(line)
 
 
 def init(

@@ -47,7 +47,7 @@ class Heartbeat:
         """Whether it goes on, so far as can be told from here: a process of another machine cannot be looked for."""
         if self.fault:
             return False
-        return self.host != socket.gethostname() or alive(self.process)
+        return self.host != socket.gethostname() or alive(self.process, self.time)
 
 
 class Writer:

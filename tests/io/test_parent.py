@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crepe.io.parent import VARIABLE
+from crepe.io.parent import VARIABLE, alive
 from tests.support.shards import Tiny, overlay
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -46,7 +46,7 @@ def test_a_job_keeps_a_checkpoint_and_ends_with_its_parent(training, tmp_path: P
         parent.kill()
     _, said = job.communicate(timeout=120)
     assert job.returncode == -signal.SIGTERM
-    assert "Snakemake is gone without a word" in said
+    assert "Snakemake has died; stopping" in said
     assert len(list(tmp_path.glob("checkpoint-*.safetensors"))) == 1
 
 
@@ -56,3 +56,9 @@ def test_a_parent_that_was_never_there_ends_nothing(training) -> None:
     job = training(gone.pid)
     with pytest.raises(subprocess.TimeoutExpired):
         job.wait(3)
+
+
+def test_a_number_that_another_process_has_inherited_is_not_alive() -> None:
+    assert alive(os.getpid())
+    assert alive(os.getpid(), time.time())
+    assert not alive(os.getpid(), time.time() - 10**6)

@@ -1,7 +1,6 @@
 """Texts with synonyms in them: held against editing the text as a string and encoding it then."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -126,7 +125,7 @@ class Reference:
     def text(self, row: Sequence[str]) -> str:
         return " ".join(row).lower() if self.words else " ".join(reversed(row))
 
-    def found(self, row: Sequence[str]) -> list[re.Match[str]]:
+    def found(self, row: Sequence[str]) -> list[regex.Match[str]]:
         """The replaceable words of a row in the order of its integers."""
         if self.words:
             return [found for found in regex.finditer(tokens.WORD, self.text(row)) if found[0] in self.entries]
