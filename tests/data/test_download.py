@@ -34,6 +34,8 @@ from tests.support import misbehaving as server
 from tests.support.paths import ROOT
 from tests.support.texts import binary
 
+pytestmark = pytest.mark.slow
+
 RANDOM = random.Random(1)
 # Random bytes, since what compresses well comes in one piece
 CONTENT = server.tgz({"x_csv/train.csv": RANDOM.randbytes(300_000), "x_csv/test.csv": b'"1","a"\n'})

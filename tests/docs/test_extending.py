@@ -9,6 +9,8 @@ import yaml
 from tests.support import tiny
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs/extending.md").read_text()
 STUDIES = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.S)]
 (NETWORK,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)

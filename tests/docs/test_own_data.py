@@ -10,6 +10,8 @@ import pytest
 from tests.support import tiny
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs/own-data.md").read_text()
 COMMANDS = [shlex.split(line) for line in re.findall(r"^    (\S.*)$", PAGE, flags=re.M)]
 (SAMPLE,) = re.findall(r"```csv\n(.*?)```", PAGE, flags=re.S)

@@ -12,6 +12,8 @@ import pytest
 from tests.support.classifiers import CLASSES, write
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs/using-a-model.md").read_text()
 COMMANDS = re.findall(r"^    (.+)$", re.sub(r"```.*?```", "", PAGE, flags=re.S), flags=re.M)
 PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)

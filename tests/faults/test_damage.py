@@ -18,6 +18,8 @@ from tests.support import made
 from tests.support.made import CLEAN, MODEL, RUN, SHARDS, VECTORS, run
 from tests.support.paths import contents, inside
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(whole: Path, tmp_path: Path) -> Iterator[Path]:

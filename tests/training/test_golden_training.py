@@ -24,6 +24,8 @@ from safetensors.numpy import load_file
 from tests.support import tiny
 from tests.support.paths import GOLDEN as GOLDENS
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = GOLDENS / "training.json"
 STEPS = 20
 RECIPE = {

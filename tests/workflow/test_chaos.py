@@ -4,6 +4,8 @@ import pytest
 
 from tests.support import chaos
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):

@@ -11,6 +11,8 @@ from crepe.config import catalog
 from tests.support import tiny
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 PIPELINES = [ROOT / "dvc.yaml", ROOT / "results/demo/dvc.yaml"]
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from tests.support import tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("machine", "alive", "unlocked"), [("", False, True), ("", True, False), ("x", False, False)])
 def test_a_lock_is_removed_if_its_snakemake_was_killed_here(tmp_path, machine, alive, unlocked):

@@ -16,7 +16,7 @@ COMMAND = (
     "snakemake --profile profiles/slurm --slurm-init-seconds-before-status-checks 8 --seconds-between-status-checks 1"
 )
 # A minute or two, but on a machine that is busy otherwise.
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 RUN = "results/tiny/runs/toys/{}/0"
 
 

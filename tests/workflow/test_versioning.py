@@ -18,7 +18,7 @@ BLOCKS = [
     "\n".join(block) for block in (re.findall(r"    (.*)", part) for part in re.split(r"\n(?! {4})", PAGE)) if block
 ]
 # Half a minute, but on a machine that is busy otherwise.
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 RUN = "results/paper/runs/ag_news/bow/0"
 BUCKET = "my-bucket"
 

@@ -15,6 +15,8 @@ from tests.support import tiny
 from tests.support.paths import ROOT
 from tests.support.terminal import CONTROL, Terminal
 
+pytestmark = pytest.mark.slow
+
 # --- The plan
 
 

@@ -14,7 +14,7 @@ from tests.support.paths import inside
 from tests.support.study import project
 
 # To draw 336 learning curves is half a minute of a core.
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 WIDTHS = [360, 1600]
 CELL = "cell-ag_news-conv-small"
