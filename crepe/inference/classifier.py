@@ -101,16 +101,21 @@ class Classifier:
         return answers
 
 
-def load(path: Path | str, device: str = "auto") -> Classifier:
-    """The classifier in `path`, a model.safetensors or a folder that has one: of a run, or exported.
+def load(path: Path | str, device: str = "auto", precision: str = "auto") -> Classifier:
+    """Load a trained model.
+
+    Args:
+        path: a model.safetensors, or a folder that has one: of a run, or exported.
+        device: see `crepe.models.device.choose_device`.
+        precision: see `crepe.models.device.choose_precision`.
 
     Raises:
-        CrepeError: the file is missing or damaged, or the device is not there.
+        CrepeError: the file is missing or damaged, the device is not there, or the precision is unknown.
     """
     be_exact()
     place = choose_device(device)
     model = saved.load(path, place)
-    return Classifier(model, place, PRECISIONS[choose_precision(place, network=model.network)])
+    return Classifier(model, place, PRECISIONS[choose_precision(place, precision, model.network)])
 
 
 def _fields(text: Text, number: int) -> list[str]:

@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +18,9 @@ import pytest
 
 import crepe
 from crepe.cli import main
-from crepe.inference.serve import BODY_BYTES, EXPLAINED, TEXT_BYTES, TEXTS
+from crepe.inference.serve import BODY_BYTES, EXPLAINED, TEXT_BYTES, TEXTS, listen
 from tests.support.classifiers import CLASSES, classifier, texts, write
+from tests.support.load import post_all, post_until_closed
 from tests.support.paths import ROOT
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -80,7 +83,7 @@ def test_fields_and_reasons(client):
         ({"texts": [1]}, 422, "texts.0"),
         ({"text": ["a"]}, 422, "texts: Field required"),
         ({"texts": [], "explain": "yes"}, 422, "explain: "),
-        (b'{"texts": ["\\ud800"]}', 422, "text 1 is no text"),
+        (b'{"texts": ["\\ud800"]}', 422, "text 1 is no text: it has half of a surrogate pair"),
         (b'{"texts": [', 422, ""),
         (b"\xff", 400, ""),
         (b"[" * 100_000, 400, ""),
@@ -114,13 +117,90 @@ def test_the_page_needs_nothing_from_elsewhere(client):
     assert client.get("/docs").status_code == 404
 
 
-def test_many_at_a_time(client):
+@pytest.mark.parametrize(("kind", "tolerance"), [("bag", 0), ("tf-idf", 0), ("characters", 1e-6), ("lstm", 1e-6)])
+def test_answers_in_company_are_those_of_single_requests(tmp_path, kind, tolerance):
+    requests = [{"texts": [text], "explain": number % 16 == 0} for number, text in enumerate(texts(160))]
+    with serving(write(tmp_path, kind), "--rate", "10000/second") as (_, client):
+        url = str(client.base_url)
+        alone = [answer.content for answer in post_all(url, requests, clients=1)]
+        company = [answer.content for answer in post_all(url, requests, clients=32)]
+        assert float(metrics(client)["crepe_batch_texts_count"]) < 2 * len(requests) - 20  # There were batches.
+    for one, other in zip(alone, company, strict=True):
+        (expected,), (found,) = one["predictions"], other["predictions"]
+        np.testing.assert_allclose(found["probabilities"], expected["probabilities"], rtol=0, atol=1.01 * tolerance)
+        assert ("explanation" in found) == ("explanation" in expected)
+        if tolerance == 0:
+            assert one == other
+
+
+def test_pages_come_while_many_ask(client):
     rows = texts(40)
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda text: post(client, texts=[text]).json()["predictions"][0]["class"], rows))
         pages = list(pool.map(lambda _: client.get("/").status_code, range(8)))
     assert answers == [row["class"] for row in post(client, texts=rows).json()["predictions"]]
     assert pages == [200] * 8
+
+
+def test_answers_wait_for_no_acknowledgement(client):
+    answers = post_all(str(client.base_url), [{"texts": ["purr"]}] * 20, clients=1)
+    # Delayed acknowledgements take 40 ms or more.
+    assert min(answer.seconds for answer in answers) < 0.03
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_socket_names_its_protocol_for_asyncio_to_set_nodelay(host):
+    with listen(host, 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+
+
+def metrics(client):
+    """Values of the metrics by name and labels."""
+    answer = client.get("metrics").raise_for_status()
+    assert answer.headers["Content-Type"].startswith("text/plain; version=")
+    return dict(re.findall(r"^([^#\s].*) (\S+)$", answer.text, flags=re.M))
+
+
+def test_metrics_count_requests_texts_and_batches(folder):
+    with serving(folder) as (_, client):
+        post(client, texts=["a", "b"]).raise_for_status()
+        assert post(client, texts=[1]).status_code == 422
+        assert [client.get(path).status_code for path in ("no", "such", "health")] == [404, 404, 200]
+        found = metrics(client)
+    assert found['crepe_requests_total{path="/predict",status="200"}'] == "1.0"
+    assert found['crepe_requests_total{path="/predict",status="422"}'] == "1.0"
+    assert found['crepe_requests_total{path="other",status="404"}'] == "2.0"
+    assert found['crepe_request_seconds_bucket{le="+Inf",path="/predict"}'] == "2.0"
+    assert float(found['crepe_request_seconds_sum{path="/predict"}']) > 0
+    assert found["crepe_texts_total"] == "2.0"
+    assert found['crepe_batch_texts_bucket{le="2.0"}'] == "1.0"
+
+
+def test_no_request_is_lost_when_it_stops(folder):
+    with serving(folder, "--rate", "100000/second") as (process, client):
+        assert client.get("health").json() == {"status": "ok", "model": folder.name}
+        timer = threading.Timer(1, process.terminate)
+        timer.start()
+        answers = post_until_closed(str(client.base_url), {"texts": ["purr"]}, clients=32)
+        health = client.get("health")
+        assert process.wait(SECONDS) == 0
+        assert process.stderr.read() == ""
+        timer.join()
+    assert (health.status_code, health.json()["status"]) == (503, "stopping")
+    assert len(answers) > 64
+    assert {answer.status for answer in answers} == {200}
+    assert sum(answer.closes for answer in answers) == 32
+
+
+def test_a_long_request_under_way_is_answered_when_it_stops(tmp_path):
+    with serving(write(tmp_path, "characters"), "--rate", "100000/second") as (process, client):
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(post, client, texts=["purr " * 100] * EXPLAINED, explain=True)
+            while 'status="200"' not in client.get("metrics").text:
+                pass
+            process.terminate()
+            assert len(answer.result().raise_for_status().json()["predictions"]) == EXPLAINED
+        assert process.wait(SECONDS) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -140,8 +220,8 @@ def test_rate_and_a_clean_end(folder, number):
     ("options", "message"),
     [
         (["--rate", "often"], "--rate often: is no rate; write it as 10/second or 100/minute"),
-        (["--port", "70000"], "--port 70000: cannot be listened at"),
-        (["--host", "no.such.host.invalid"], "--host no.such.host.invalid --port 8000: cannot be listened at"),
+        (["--port", "70000"], "--port 70000: cannot listen there"),
+        (["--host", "no.such.host.invalid"], "--host no.such.host.invalid --port 8000: cannot listen there"),
     ],
 )
 def test_refusals(folder, capsys, options, message):
@@ -153,7 +233,7 @@ def test_a_port_in_use_is_named(folder, capsys):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert main(["serve", str(folder), "--port", str(port)]) == 1
-    assert f"--host 127.0.0.1 --port {port}: cannot be listened at" in capsys.readouterr().err
+    assert f"--host 127.0.0.1 --port {port}: cannot listen there" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
