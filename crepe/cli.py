@@ -17,7 +17,7 @@ from typing import IO
 
 from crepe import __version__
 from crepe.errors import CrepeError
-from crepe.io import parent
+from crepe.io import processes
 
 STEPS = {
     "download": ("crepe.data.download", "download a dataset's archive and verify its checksum"),
@@ -98,7 +98,7 @@ def _run(words: Sequence[str]) -> int:
         if any("\ud800" <= letter <= "\udfff" for letter in word):
             parser.error(f"argument {word!a}: is not UTF-8; rename the file, or write the text in UTF-8")
     options = parser.parse_args(words)
-    parent.watch()
+    processes.watch_parent()
     try:
         module.main(options)
     except CrepeError as error:

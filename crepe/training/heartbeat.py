@@ -1,7 +1,7 @@
-"""How far a training has come, for onlookers: a small file in the run's folder, there while the run is not done.
+"""Progress of a training, for onlookers: a small file in the run's folder, there until the run is complete.
 
 The file is no output and nothing depends on it: it is replaced whole, at most once a second, and removed with the
-checkpoints when the run has ended well.
+checkpoints when the run is complete.
 """
 
 import json
@@ -14,29 +14,29 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from crepe.errors import CrepeError
-from crepe.io.parent import alive
+from crepe.io.processes import alive
+from crepe.layout import PROGRESS
 
-FILE = "progress.json"
-_TEMPORARY = f".{FILE}.part"
+_TEMPORARY = f".{PROGRESS}.part"
 SECONDS = 1.0
 """Least time between two writes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heartbeat:
-    """Where a training stood when it was last heard of."""
+    """State of a training when it last wrote."""
 
     epoch: int
-    """The one under way, counted from 1."""
+    """Epoch under way, counted from 1."""
     epochs: int
     speed: float
     """Samples trained in a second since the last start."""
     error: float | None
     """Test error in percent after the last whole epoch, None before."""
     testing: bool = False
-    """Whether the test set is being gone through."""
+    """Whether it is testing."""
     fault: str = ""
-    """Why it ended, if it did so by an error."""
+    """The error that ended it, if one did."""
     host: str = ""
     process: int = 0
     time: float = 0.0
@@ -44,7 +44,7 @@ class Heartbeat:
 
     @property
     def alive(self) -> bool:
-        """Whether it goes on, so far as can be told from here: a process of another machine cannot be looked for."""
+        """Whether its process is alive; taken for granted on another machine, where it cannot be looked for."""
         if self.fault:
             return False
         return self.host != socket.gethostname() or alive(self.process, self.time)
@@ -60,7 +60,7 @@ class Writer:
 
     @property
     def due(self) -> bool:
-        """Whether the last one was written long enough ago."""
+        """Whether the last heartbeat was written long enough ago."""
         return time.monotonic() >= self._due
 
     def write(self, beat: Heartbeat) -> None:
@@ -71,20 +71,20 @@ class Writer:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary.write_text(json.dumps(asdict(self._last)))
-            temporary.replace(self._folder / FILE)
+            temporary.replace(self._folder / PROGRESS)
         except OSError:
             with suppress(OSError):
                 temporary.unlink()
 
     def fail(self, fault: str) -> None:
-        """Say why the training ended."""
+        """Write the error that ends the training."""
         if self._last is not None:
             self.write(replace(self._last, fault=fault))
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[Writer]:
-    """A writer whose last heartbeat tells the fault that ended the block, if one did; an earlier start's goes first."""
+    """Yield a writer. Its last heartbeat has the error that ends the block, if one does; an older file is removed."""
     remove(folder)
     writer = Writer(folder)
     try:
@@ -95,15 +95,15 @@ def writing(folder: Path) -> Iterator[Writer]:
 
 
 def read(folder: Path) -> Heartbeat | None:
-    """The heartbeat of a run, None if there is none that can be read."""
+    """Read the heartbeat of a run; None if there is none that can be read."""
     try:
-        return Heartbeat(**json.loads((folder / FILE).read_text()))
+        return Heartbeat(**json.loads((folder / PROGRESS).read_text()))
     except (OSError, ValueError, TypeError):
         return None
 
 
 def remove(folder: Path) -> None:
-    """Remove the file, if the disk lets go of it: the run has ended."""
-    for name in (FILE, _TEMPORARY):
+    """Remove the file, if that is possible: the run has ended."""
+    for name in (PROGRESS, _TEMPORARY):
         with suppress(OSError):
             (folder / name).unlink()

@@ -25,7 +25,7 @@ LEFT_OUT = {
     "crepe.errors": "words errors",
     "crepe.io.files": "brings files to the disk whole, whatever is in them",
     "crepe.io.locks": "has processes wait for each other",
-    "crepe.io.parent": "ends jobs whose Snakemake has died",
+    "crepe.io.processes": "ends jobs whose Snakemake has died",
     "crepe.io.progress": "shows progress",
     "crepe.io.section": "reads settings, as crepe.config does",
     "crepe.layout": "says where files lie; the rules say so, too",

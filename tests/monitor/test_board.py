@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from crepe.io.files import write_text
+from crepe.layout import PROGRESS
 from crepe.monitor import board
 from crepe.monitor.board import Standing, State, look
 from crepe.training import heartbeat
@@ -112,8 +113,8 @@ def test_a_run_that_is_made_again_is_not_done():
 def test_a_run_whose_process_is_gone_has_stopped():
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     heartbeat.Writer(RUN).write(BEAT)
-    content = json.loads((RUN / heartbeat.FILE).read_text())
-    write_text(RUN / heartbeat.FILE, json.dumps(content | {"process": int(gone.stdout)}))
+    content = json.loads((RUN / PROGRESS).read_text())
+    write_text(RUN / PROGRESS, json.dumps(content | {"process": int(gone.stdout)}))
     assert run() == Standing(State.STOPPED, "in epoch 2 of 30", 15.2)
     write_text("logs/small/train/pets/bow/0.log", "crepe train: interrupted\n")
     assert run().state == State.STOPPED
@@ -124,8 +125,8 @@ def test_a_run_whose_process_is_gone_has_stopped():
 
 def test_a_run_that_has_not_been_heard_of_for_long():
     heartbeat.Writer(RUN).write(BEAT)
-    content = json.loads((RUN / heartbeat.FILE).read_text())
-    write_text(RUN / heartbeat.FILE, json.dumps(content | {"time": time.time() - 600, "host": "elsewhere"}))
+    content = json.loads((RUN / PROGRESS).read_text())
+    write_text(RUN / PROGRESS, json.dumps(content | {"time": time.time() - 600, "host": "elsewhere"}))
     assert run() == Standing(State.RUNNING, "2/30 512/s, silent for 10 min", 15.2)
 
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from crepe.errors import CrepeError
+from crepe.layout import PROGRESS
 from crepe.training import heartbeat
-from crepe.training.heartbeat import FILE, Heartbeat, Writer, read, remove, writing
+from crepe.training.heartbeat import Heartbeat, Writer, read, remove, writing
 from crepe.training.train import train
 
 BEAT = Heartbeat(epoch=2, epochs=30, speed=512.5, error=15.2)
@@ -21,7 +22,7 @@ def test_the_last_one_is_read_back(tmp_path):
     assert (found.epoch, found.epochs, found.speed, found.error, found.fault) == (2, 30, 512.5, 15.2, "")
     assert found.process == os.getpid()
     assert found.alive
-    assert [path.name for path in (tmp_path / "run").iterdir()] == [FILE]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [PROGRESS]
     remove(tmp_path / "run")
     assert read(tmp_path / "run") is None
 
@@ -62,7 +63,7 @@ def test_a_fault_is_told_and_goes_with_the_next_start(tmp_path):
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"epoch": 1}', '{"surprise": 1}'])
 def test_what_cannot_be_read_is_none(tmp_path, content):
-    (tmp_path / FILE).write_text(content)
+    (tmp_path / PROGRESS).write_text(content)
     assert read(tmp_path) is None
 
 

@@ -13,7 +13,7 @@ import crepe.config
 from crepe import layout
 from crepe.config.catalog import KEY
 from crepe.errors import CrepeError
-from crepe.io import parent
+from crepe.io import processes
 from crepe.workflow.code import code
 from crepe.workflow.command_line import typed
 from crepe.workflow.steps import Steps
@@ -46,7 +46,7 @@ os.environ |= {
     # The commands of the environment that Snakemake itself runs in, activated or not.
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     # Jobs do not outlive this process.
-    parent.VARIABLE: str(os.getpid()),
+    processes.PARENT: str(os.getpid()),
 }
 
 

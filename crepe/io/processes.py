@@ -1,4 +1,7 @@
-"""End with the Snakemake that started this process: when that is killed, it cannot tell its jobs to stop."""
+"""Other processes of this machine: whether one is alive, and ending with the Snakemake that started this one.
+
+A killed Snakemake cannot tell its jobs to stop, so each job watches it.
+"""
 
 import os
 import re
@@ -8,15 +11,15 @@ import threading
 import time
 from pathlib import Path
 
-VARIABLE = "CREPE_PARENT"
-"""The environment variable in which the workflow leaves the number of Snakemake's process."""
+PARENT = "CREPE_PARENT"
+"""Environment variable in which the workflow puts the number of Snakemake's process."""
 SECONDS = 1.0
 """Time between two looks at it."""
 
 
-def watch() -> None:
-    """Send this process a SIGTERM when that of `VARIABLE` has ended; do nothing if it had before this one began."""
-    number, begun = int(os.environ.get(VARIABLE, 0)), _begun(os.getpid())
+def watch_parent() -> None:
+    """Send this process a SIGTERM when that of `PARENT` has ended; do nothing if it had before this one began."""
+    number, begun = int(os.environ.get(PARENT, 0)), _begun(os.getpid())
     if number and alive(number, begun):
         threading.Thread(target=_wait, args=(number, begun), daemon=True).start()
 
@@ -29,11 +32,11 @@ def _wait(number: int, begun: float | None) -> None:
 
 
 def alive(number: int, seen: float | None = None) -> bool:
-    """Whether a process lives on this machine.
+    """Return whether a process is alive on this machine.
 
     Args:
-        number: of the process.
-        seen: when it was known to live, in seconds since 1970: a process that began later has inherited the number.
+        number: number of the process.
+        seen: when it was last known to be alive, in seconds since 1970: one that began later has inherited its number.
     """
     try:
         os.kill(number, 0)
@@ -47,7 +50,7 @@ def alive(number: int, seen: float | None = None) -> bool:
 
 
 def _begun(number: int) -> float | None:
-    """When a process began, in seconds since 1970; None where the system has no /proc, or the process has ended."""
+    """Return when a process began, in seconds since 1970; None where there is no /proc, or the process has ended."""
     try:
         # The name, in brackets, may hold blanks and brackets.
         ticks = int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[19])

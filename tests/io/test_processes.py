@@ -1,4 +1,4 @@
-"""Commands end when the Snakemake that started them has been killed."""
+"""Commands end when the Snakemake that started them has been killed; numbers of processes are not mistaken."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crepe.io.parent import VARIABLE, alive
+from crepe.io.processes import PARENT, alive
 from tests.support.shards import Tiny, overlay
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -26,7 +26,7 @@ def training(tiny: Tiny, tmp_path: Path):
         config["training"]["convnet"] |= {"batches_per_epoch": 10**9}
         command = [sys.executable, "-m", "crepe", "train", "tiny", "conv-small", "--device", "cpu"]
         command += ["--config", json.dumps(config), "--shards", str(tiny.folder / "chars"), "--output", str(tmp_path)]
-        environment = os.environ | {VARIABLE: str(parent)}
+        environment = os.environ | {PARENT: str(parent)}
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         started.append(process)
         while not (tmp_path / ".lock").exists():
