@@ -28,6 +28,7 @@ check: .venv/installed
 	ruff format --check .
 	ruff check .
 	mypy
+	python -m crepe.config.schema --check
 	lint-imports
 	snakefmt --check Snakefile workflow
 	snakemake --lint

@@ -8,7 +8,7 @@ from pathlib import Path
 # --- Configuration
 
 CONFIG = Path("config")
-CONFIG_FILES = ("config.yaml", "datasets.yaml", "models.yaml")
+CONFIG_FILES = ("config.yaml", "datasets.yaml", "models.yaml", "machine.yaml")
 """Files of `CONFIG` that make the default configuration, in the order in which they are merged."""
 PAPER = CONFIG / "paper"
 """The paper's figures, as CSV."""

@@ -1,5 +1,5 @@
 """The configuration: `study` says what runs, `catalog` what can be chosen from."""
 
-from crepe.config.study import FOLDER, LARGEST_SEED, Config, load, merge, parse
+from crepe.config.study import LARGEST_SEED, Config, ModelSpec, load, merge, parse
 
-__all__ = ["FOLDER", "LARGEST_SEED", "Config", "load", "merge", "parse"]
+__all__ = ["LARGEST_SEED", "Config", "ModelSpec", "load", "merge", "parse"]

@@ -3,16 +3,16 @@
 `config/datasets.yaml`, `config/models.yaml` and, recipes, `config/config.yaml` hold them; `crepe.config` chooses.
 """
 
-import dataclasses
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from crepe.errors import CrepeError
 from crepe.features import FeatureSettings
 from crepe.io.files import digest
-from crepe.io.section import PositiveInt, Section, positive
+from crepe.io.section import Limits, PositiveInt, Section, positive
 
 WEIGHTS = ("random", "counts", "tfidf")
 """Weights of models that need no vectors."""
@@ -21,38 +21,31 @@ KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What a study, dataset, feature, ... can be called: these are names of files and folders, too."""
 
 
-def check_key(what: str, key: str) -> None:
-    """Raise ValueError where a key cannot be the name of a file.
-
-    Args:
-        what: has that key, for the message.
-        key: looked at.
-    """
-    if not KEY.fullmatch(key):
-        raise ValueError(f"{what}: {key!r} cannot be a file's name; use letters, digits, '.', '_' and '-'")
+Key = Annotated[
+    str, Limits(pattern=KEY.pattern, explained="the name of a file, of letters, digits, '.', '_' and '-' only")
+]
+Sha256 = Annotated[str, Limits(pattern="[0-9a-f]{64}", explained="64 hexadecimal digits")]
+Md5 = Annotated[str, Limits(pattern="[0-9a-f]{32}", explained="32 hexadecimal digits")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source(Section):
-    """One place an archive, or a thesaurus, can be had from."""
+    """A place to download a file from."""
 
     url: str
-    """`https://`, `http://` or `file://` address, or a path relative to the working directory."""
+    """Address (`https://`, `http://` or `file://`), or a path relative to the working directory."""
     name: str = ""
-    """What messages call it; the address if empty."""
-    bytes: int | None = None
-    """Published size of the file."""
-    sha256: str | None = None
-    md5: str | None = None
-    """Published checksums; sha256 is preferred. A file from the network needs one of them."""
+    """Name of the source in messages. The address if absent."""
+    bytes: PositiveInt | None = None
+    """Size of the file, which is checked."""
+    sha256: Sha256 | None = None
+    """Published checksum of the file. A file from the network needs this or `md5`."""
+    md5: Md5 | None = None
+    """Published checksum of the file; `sha256` is preferred if both are given."""
 
     def __post_init__(self) -> None:
         if self.local is None and not (self.sha256 or self.md5):
             raise ValueError(f"{self.url}: a file from the network needs sha256 or md5")
-        for name, digits in (("sha256", 64), ("md5", 32)):
-            value = getattr(self, name)
-            if value is not None and (len(value) != digits or set(value) - set("0123456789abcdef")):
-                raise ValueError(f"{name} is {value!r}, not {digits} hexadecimal digits")
 
     @property
     def checksum(self) -> tuple[str, str] | None:
@@ -90,41 +83,40 @@ class CsvDigests(Section):
     """Published md5 of the two CSV files inside an archive."""
 
     train: str
+    """md5 of `train.csv`."""
     test: str
+    """md5 of `test.csv`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dataset(Section):
-    """A dataset: what its archive must hold, and where it comes from."""
+    """A dataset: the content of its archive, and the sources of it."""
 
     title: str = ""
-    """What tables call it; its key if empty."""
-    fields: int
-    """Text fields a row, 1 to 3."""
-    classes: int
-    train_rows: int
-    test_rows: int
-    batches_per_epoch: int = 5000
+    """Name of the dataset in tables. Its key if absent."""
+    fields: Annotated[int, Limits(minimum=1, maximum=3)]
+    """Number of text fields in a row, 1 to 3."""
+    classes: Annotated[int, Limits(minimum=2)]
+    """Number of classes, 2 or more."""
+    train_rows: PositiveInt
+    """Number of rows of `train.csv`."""
+    test_rows: PositiveInt
+    """Number of rows of `test.csv`."""
+    batches_per_epoch: PositiveInt = 5000
     """Batches that make an epoch (paper, table 3)."""
     sources: tuple[Source, ...] = ()
-    """Tried in order. Only the download needs them."""
+    """Sources of the archive, tried in order. A dataset that a study runs on needs one."""
     csv_md5: CsvDigests | None = None
+    """Published md5 of the CSV files, which are checked if it is given."""
     paper: str | None = None
-    """The paper's dataset to compare with, a key of `paper/table3.csv`."""
+    """The paper's dataset whose results are shown beside these, a key of `paper/table3.csv`."""
     english: bool = True
-    """Whether an English thesaurus is of use; models that have one are not run on it otherwise."""
-
-    def __post_init__(self) -> None:
-        positive(self, "train_rows", "test_rows", "batches_per_epoch")
-        if not 1 <= self.fields <= 3:
-            raise ValueError("fields must be 1, 2 or 3")
-        if self.classes < 2:
-            raise ValueError("classes must be 2 or more")
+    """Whether the texts are English. Models with a thesaurus are not run on other datasets; their cells stay empty."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vectors(Section):
-    """Vectors of words that look-up tables start from."""
+    """Word vectors that the look-up table of a network starts from."""
 
     vector_size: PositiveInt
     """Dimension of a vector."""
@@ -139,10 +131,10 @@ class Vectors(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thesaurus(Section):
-    """A thesaurus, a file of its own: `data/raw/KEY.dat`."""
+    """A thesaurus in LibreOffice's format (mytheas), which becomes `data/raw/KEY.dat`."""
 
     sources: tuple[Source, ...]
-    """Tried in order. Only the download needs them."""
+    """Sources of the file, tried in order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,7 +144,7 @@ class Network(Section):
     kind: str
     """A module of `crepe.models`."""
     convolutions: tuple[tuple[int, int], ...] = ()
-    """(kernel width, pool width) of each convolution."""
+    """`[kernel width, pool width]` of each convolution."""
     features: int = 0
     """Outputs of each convolution, or of an LSTM."""
     embedding: int = 0
@@ -160,6 +152,7 @@ class Network(Section):
     hidden: tuple[int, ...] = ()
     """Units of the fully connected layers before the last."""
     dropout: float = 0.0
+    """Probability of dropout after each of the fully connected layers."""
     deviation: float = 0.05
     """Standard deviation of the normal distribution that every parameter starts from."""
 
@@ -183,29 +176,28 @@ class Model(Section):
     """A row of the table: a point of the grid feature x network x weights x augmentation, and its recipe."""
 
     feature: str
+    """Key of `catalog.features`."""
     network: str
+    """Key of `catalog.networks`."""
     training: str
+    """Key of `training`."""
     weights: str = "random"
     """What a bag's symbols count, `counts` or `tfidf`; what a network starts from, `random` or a key of `vectors`."""
-    speed: int = 1000
-    """Samples that a small GPU trains in a second, for the time limits of a scheduler."""
-
-    def __post_init__(self) -> None:
-        positive(self, "speed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Catalog(Section):
-    """Everything a study can choose from, by key."""
+    """Everything that a study can choose from, by key."""
 
-    datasets: dict[str, Dataset]
-    thesauri: dict[str, Thesaurus]
-    features: dict[str, FeatureSettings]
-    networks: dict[str, Network]
-    models: dict[str, Model]
-    vectors: dict[str, Vectors]
-
-    def __post_init__(self) -> None:
-        for kind in dataclasses.fields(self):
-            for key in getattr(self, kind.name):
-                check_key(kind.name, key)
+    datasets: dict[Key, Dataset]
+    """Datasets: the content of their archives, and the sources of them."""
+    thesauri: dict[Key, Thesaurus]
+    """Thesauri, for features that replace words by synonyms."""
+    features: dict[Key, FeatureSettings]
+    """Features: how text becomes integers."""
+    networks: dict[Key, Network]
+    """Networks, which read the integers."""
+    models: dict[Key, Model]
+    """Models, the rows of the table: a feature, a network and a recipe."""
+    vectors: dict[Key, Vectors]
+    """Word vectors that networks can start from."""

@@ -1,8 +1,8 @@
 """The configuration: what a study runs, of what is in the catalog (`crepe.config.catalog`).
 
-Three files make the default, `config/config.yaml`, `config/datasets.yaml` and `config/models.yaml`; an overlay is
-laid over them key by key (lists are replaced whole), as Snakemake's `--configfile` does.
-`config/README.md` explains every key to users, `workflow/schemas/config.schema.yaml` is its JSON schema.
+The files of `crepe.layout.CONFIG_FILES` make the default; an overlay is
+merged into them key by key (lists are replaced whole), as Snakemake's `--configfile` does.
+`config/README.md` explains every key to users, `crepe.config.schema` makes its JSON schema.
 """
 
 import dataclasses
@@ -10,49 +10,61 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from crepe import layout
 from crepe.config.catalog import (
     WEIGHTS,
     Catalog,
     Dataset,
+    Key,
     Model,
     Network,
     Thesaurus,
     Vectors,
-    check_key,
     check_published,
 )
 from crepe.config.recipe import Recipe
 from crepe.errors import CrepeError
 from crepe.features import FeatureSettings
-from crepe.io.section import Section
+from crepe.io.section import Limits, PositiveInt, Section
 
 Item = TypeVar("Item")
 
-FOLDER = Path("config")
-FILES = ("config.yaml", "datasets.yaml", "models.yaml")
-
 LARGEST_SEED = 2**32 - 1
 """Generators take 64 bits, of which the number of a batch has half."""
+
+
+class ModelSpec(NamedTuple):
+    """A model of the catalog, with the entries that it names."""
+
+    model: Model
+    feature: FeatureSettings
+    network: Network
+    recipe: Recipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config(Section):
     """A study: its name, what it runs, and how."""
 
-    name: str
-    """Folder of the study under results/."""
-    datasets: tuple[str, ...]
-    models: tuple[str, ...]
-    seeds: tuple[int, ...]
-    training: dict[str, Recipe]
-    """Recipes by name."""
+    name: Key
+    """Name of the study; its results are under `results/NAME/`."""
+    datasets: tuple[Key, ...]
+    """Keys of `catalog.datasets`."""
+    models: tuple[Key, ...]
+    """Keys of `catalog.models`. Each is run on each dataset."""
+    seeds: tuple[Annotated[int, Limits(minimum=0, maximum=LARGEST_SEED)], ...]
+    """Seeds from 0. Each model is trained once with each, which decides on start values, draws and dropout."""
+    training: dict[Key, Recipe]
+    """Recipes, by name."""
     catalog: Catalog
+    """Datasets, features, networks and models to choose from."""
+    samples_per_second: dict[Key, PositiveInt] = dataclasses.field(default_factory=dict)
+    """Samples that this machine trains in a second, by network, for the time limits of jobs on a cluster. 1000 for a
+    network that is not listed."""
 
     def __post_init__(self) -> None:
-        check_key("name", self.name)
         for kind, keys, catalog in (
             ("datasets", self.datasets, list(self.catalog.datasets)),
             ("models", self.models, list(self.catalog.models)),
@@ -65,8 +77,6 @@ class Config(Section):
                 raise ValueError(f"{kind}: names none")
             if len(set(chosen)) != len(chosen):
                 raise ValueError(f"{kind}: one stands twice")
-        if min(self.seeds) < 0 or max(self.seeds) > LARGEST_SEED:
-            raise ValueError(f"seeds: must be from 0 to {LARGEST_SEED}")
         for key, feature in self.catalog.features.items():
             if feature.thesaurus is not None and feature.thesaurus not in self.catalog.thesauri:
                 raise ValueError(
@@ -129,14 +139,18 @@ class Config(Section):
         """
         return _lookup(self.catalog.vectors, "vectors", key)
 
-    def model(self, key: str) -> tuple[Model, FeatureSettings, Network, Recipe]:
+    def speed(self, model: str) -> int:
+        """Samples of a model that this machine trains in a second, as the configuration estimates them."""
+        return self.samples_per_second.get(self.model(model).model.network, 1000)
+
+    def model(self, key: str) -> ModelSpec:
         """The model `key` of the catalog with the parts that its entry names.
 
         Raises:
             CrepeError: there is none of that name.
         """
         model = _lookup(self.catalog.models, "model", key)
-        return (
+        return ModelSpec(
             model,
             self.catalog.features[model.feature],
             self.catalog.networks[model.network],
@@ -147,8 +161,7 @@ class Config(Section):
         """Whether the study runs `model` on `dataset`: it names both, and the one goes with the other."""
         if dataset not in self.datasets or model not in self.models:
             return False
-        _, feature, *_ = self.model(model)
-        return feature.thesaurus is None or self.dataset(dataset).english
+        return self.model(model).feature.thesaurus is None or self.dataset(dataset).english
 
 
 def load(overlay: str | None = None) -> Config:
@@ -161,13 +174,15 @@ def load(overlay: str | None = None) -> Config:
         CrepeError: a file is missing or not valid, or a key or value is wrong; the text names it.
     """
     merged: dict[str, Any] = {}
-    for name in FILES:
-        if (FOLDER / name).exists():
-            merged = merge(merged, _read(FOLDER / name))
+    for name in layout.CONFIG_FILES:
+        if (layout.CONFIG / name).exists():
+            merged = merge(merged, _read(layout.CONFIG / name))
     if overlay is not None:
         merged = merge(merged, _read_text(overlay) if overlay.lstrip().startswith("{") else _read(Path(overlay)))
     if not merged:
-        raise CrepeError(f"{FOLDER}/: no configuration here; run this in the project's folder or give --config")
+        raise CrepeError(
+            f"{layout.CONFIG}/", "no configuration here", "run this in the project's folder or give --config"
+        )
     return parse(merged)
 
 

@@ -54,6 +54,8 @@ class Limits:
         return None
 
     def _range(self) -> str:
+        if self.minimum is not None and self.maximum is not None:
+            return f"from {self.minimum} to {self.maximum}"
         parts = {"or more": self.minimum, "more than": self.above, "or less": self.maximum, "less than": self.below}
         return " and ".join(
             f"{limit} {text}" if text.startswith("or") else f"{text} {limit}"
@@ -94,6 +96,7 @@ RENAMED: Mapping[str, str] = {
         size="vector_size",
         least="min_count",
     ),
+    "catalog.models.*.speed": "is the network's entry of samples_per_second in config/machine.yaml now",
     **_renamed("catalog.vectors.*", size="vector_size", least="min_count"),
 }
 """Message about a key that had another name in an earlier version, by a pattern of its place among the keys."""
@@ -126,7 +129,7 @@ class Section:
                 raise _error(source, place, renamed or f"unknown key; known here: {', '.join([*cls._ALSO, *fields])}")
         types = get_type_hints(cls, include_extras=True)
         for name, field in fields.items():
-            if name not in mapping and field.default is dataclasses.MISSING:
+            if name not in mapping and required(field):
                 raise _error(source, _join(key, name), "is missing")
         try:
             return cls(
@@ -239,6 +242,11 @@ def _convert(value: Any, type_: Any, key: str, source: Path | str) -> Any:
     if not isinstance(value, type_) or (isinstance(value, bool) and type_ is not bool):
         raise _error(source, key, f"expected {type_.__name__}, found {_shown(value)}")
     return value
+
+
+def required(field: "dataclasses.Field[Any]") -> bool:
+    """Whether a field of a section has no default."""
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _plain(value: Any) -> Any:

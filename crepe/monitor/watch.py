@@ -15,7 +15,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from crepe.config import FOLDER, Config, load
+from crepe import layout
+from crepe.config import Config, load
 from crepe.errors import CrepeError
 from crepe.monitor import view
 from crepe.monitor.board import Board, look
@@ -48,10 +49,10 @@ def study(name: str | None, overlay: str | None) -> Config:
         CrepeError: there is no configuration of that name.
     """
     key = None if name is None else Path(name).name.removesuffix(".yaml")
-    file = FOLDER / f"{key}.yaml"
+    file = layout.overlay(key or "")
     config = load(overlay or (str(file) if key and file.exists() else None))
     if key not in (None, config.name):
-        known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+        known = sorted(path.stem for path in layout.CONFIG.glob("*.yaml"))
         hint = f"there is no {file}" if overlay is None else f"{overlay} is of {config.name}"
         raise CrepeError(f"study {key!r}: {hint}; give its file by --config; config/ has {', '.join(known)}")
     return config

@@ -200,6 +200,6 @@ def _paper(dataset: PaperDataset, result: PaperResult | None, reference: Config,
     error, checked = (result.error_pct, result.checked) if result else (None, "")
     samples = 0
     if model in reference.catalog.models:
-        *_, recipe = reference.model(model)
+        recipe = reference.model(model).recipe
         samples = recipe.epochs * dataset.batches_per_epoch * recipe.batch_size
     return Paper(dataset.dataset, error, checked, dataset.train_rows, samples)

@@ -55,7 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
     config = load(options.config)
-    model, *_ = config.model(options.model)
+    model = config.model(options.model).model
     run = layout.run(config.name, options.dataset, options.model, options.seed)
     with own_device(options.device) as device:
         train(

@@ -56,7 +56,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
     config = load(options.config)
-    entry, *_ = config.model(options.model)
+    entry = config.model(options.model).model
     with own_device(options.device) as device:
         record = tune(
             config,

@@ -107,15 +107,13 @@ class Steps:
         """The entry of a model and those that it names."""
         catalog = self.config.catalog
         model, feature, network, recipe = self.config.model(key)
-        # How fast it is says nothing of what it is.
-        entry = {name: value for name, value in model.as_dict().items() if name != "speed"}
         return {
             "catalog": {
                 "features": {model.feature: feature.as_dict()},
                 # Its name alone: the shards hold the synonyms.
                 "thesauri": {} if feature.thesaurus is None else {feature.thesaurus: {"sources": []}},
                 "networks": {model.network: network.as_dict()},
-                "models": {key: entry},
+                "models": {key: model.as_dict()},
                 "vectors": {name: value.as_dict() for name, value in catalog.vectors.items() if name == model.weights},
             },
             "training": {model.training: recipe.as_dict()},
@@ -136,8 +134,7 @@ class Steps:
         return code("evaluate", self._network(wildcards))
 
     def _network(self, wildcards: Wildcards) -> str:
-        _, _, network, _ = self.config.model(wildcards.model)
-        return network.kind
+        return self.config.model(wildcards.model).network.kind
 
     # --- Input files that depend on more than wildcards
 
@@ -171,12 +168,12 @@ class Steps:
 
     def manifest(self, wildcards: Wildcards) -> str:
         """The manifest of the shards that a run is trained and tested on."""
-        model, *_ = self.config.model(wildcards.model)
+        model = self.config.model(wildcards.model).model
         return str(layout.shards(model.feature, wildcards.dataset) / layout.MANIFEST)
 
     def vectors(self, wildcards: Wildcards) -> list[str]:
         """The vectors that a model starts from, if it does."""
-        model, *_ = self.config.model(wildcards.model)
+        model = self.config.model(wildcards.model).model
         if model.weights in WEIGHTS:
             return []
         return [str(layout.vectors(model.weights, model.feature, wildcards.dataset))]
@@ -228,16 +225,15 @@ class Steps:
 
     def train_minutes(self, wildcards: Wildcards) -> int:
         """Time limit of a training at the model's speed, tests after each epoch included."""
-        model, _, _, recipe = self.config.model(wildcards.model)
+        recipe = self.config.model(wildcards.model).recipe
         dataset = self.config.dataset(wildcards.dataset)
         batches = recipe.batches_per_epoch or dataset.batches_per_epoch
         samples = recipe.epochs * (batches * recipe.batch_size + dataset.test_rows)
-        return 30 + samples // (60 * model.speed)
+        return 30 + samples // (60 * self.config.speed(wildcards.model))
 
     def evaluate_minutes(self, wildcards: Wildcards) -> int:
         """Time limit of a test at the model's speed."""
-        model, *_ = self.config.model(wildcards.model)
-        return 10 + self.config.dataset(wildcards.dataset).test_rows // (60 * model.speed)
+        return 10 + self.config.dataset(wildcards.dataset).test_rows // (60 * self.config.speed(wildcards.model))
 
     def model_mb(self, wildcards: Wildcards) -> int:
         """Memory for the encoded data, twice, and for the model with its checkpoint.
@@ -245,8 +241,7 @@ class Steps:
         A byte of AG's News' text is 1.0 of characters, 0.7 of words, 0.8 of places for synonyms, 1.6 of n-grams; of
         n-grams it is more where words are shorter and fewer, as in Sogou's Pinyin.
         """
-        model, *_ = self.config.model(wildcards.model)
-        feature = self.config.feature(model.feature)
+        feature = self.config.model(wildcards.model).feature
         bytes_each = 3 if feature.kind == "ngrams" else 2 if feature.thesaurus else 1
         return 6_000 + 2 * bytes_each * self._text_mb(wildcards)
 

@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from snakemake.utils import update_config
 
-from crepe import config
+from crepe import config, layout
+from crepe.config import schema
 from crepe.errors import CrepeError
 from crepe.io.files import digest
 from tests.support.paths import ROOT
 
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+SCHEMA = json.loads((ROOT / schema.SCHEMA).read_text())
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def _in_project(monkeypatch):
 
 def merged(overlay=None):
     content: dict[str, Any] = {}
-    for name in config.study.FILES:
+    for name in layout.CONFIG_FILES:
         content = config.merge(content, yaml.safe_load((ROOT / "config" / name).read_text()))
     # Through JSON: values that YAML aliases share become values of their own.
     return json.loads(json.dumps(config.merge(content, overlay or {})))
@@ -40,10 +41,6 @@ def table(name):
 
 def faults(content):
     return [error.message for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(content)]
-
-
-def resolve(schema):
-    return SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
 
 
 # --- The default is the paper
@@ -76,9 +73,9 @@ def test_rows_with_a_thesaurus_are_those_of_table_4():
     for key in default.models:
         if key.endswith("-th"):
             augmented, plain = default.model(key), default.model(key.removesuffix("-th"))
-            assert {**augmented[1].as_dict(), "thesaurus": None} == plain[1].as_dict()
+            assert {**augmented.feature.as_dict(), "thesaurus": None} == plain.feature.as_dict()
             assert augmented[2:] == plain[2:]
-            assert augmented[1].thesaurus == "th_en_US_v2"
+            assert augmented.feature.thesaurus == "th_en_US_v2"
 
 
 def test_models_stand_in_the_order_of_table_4():
@@ -113,7 +110,7 @@ def test_sources_have_the_published_figures():
 
 
 def test_paper_schedule():
-    *_, recipe = config.load().model("conv-small")
+    recipe = config.load().model("conv-small").recipe
     assert (recipe.epochs, recipe.batch_size, recipe.momentum, recipe.weight_decay) == (30, 128, 0.9, 1e-5)
     rates = [recipe.learning_rate_at(epoch) for epoch in range(40)]
     assert rates[:7] == [0.01, 0.01, 0.01, 0.005, 0.005, 0.005, 0.0025]
@@ -238,7 +235,7 @@ def written(path):
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
 
 
-COLLECTIONS = {("training",)} | {
+COLLECTIONS = {("training",), ("samples_per_second",)} | {
     ("catalog", name) for name in ("datasets", "thesauri", "features", "networks", "models", "vectors")
 }
 
@@ -253,6 +250,7 @@ def test_an_unknown_key_is_refused_by_name_wherever_it_stands():
             CrepeError, match=re.escape(f"configuration: {written((*path, 'surprise'))}: unknown key; known here: ")
         ):
             config.parse(wrong)
+        assert any("'surprise' was unexpected" in fault for fault in faults(wrong))
 
 
 def test_a_value_of_the_wrong_type_is_refused_by_the_name_of_its_key():
@@ -281,15 +279,18 @@ def test_a_missing_key_is_named():
 @pytest.mark.parametrize(
     ("overlay", "message"),
     [
-        ({"name": "a/b"}, "name: 'a/b' cannot be a file's name"),
+        ({"name": "a/b"}, "name: 'a/b' is not the name of a file"),
         ({"seeds": []}, "seeds: names none"),
-        ({"seeds": [-1]}, "seeds: must be from 0 to 4294967295"),
-        ({"seeds": [2**32]}, "seeds: must be from 0 to 4294967295"),
+        ({"seeds": [-1]}, "must be from 0 to 4294967295, found "),
+        ({"seeds": [2**32]}, "must be from 0 to 4294967295, found "),
         ({"seeds": [True]}, "seeds[0]: expected int, found True"),
         ({"models": ["bow", "bow"]}, "models: one stands twice"),
         ({"datasets": ["ag_mews"]}, "datasets: 'ag_mews' is not in the catalog, which has ag_news, "),
         ({"models": ["bow", "conv"]}, "models: 'conv' is not in the catalog, which has bow, "),
-        ({"training": {"convnet": {"learning_rate": 0}}}, "training.convnet: learning_rate must be more than 0"),
+        (
+            {"training": {"convnet": {"learning_rate": 0}}},
+            "training.convnet.learning_rate: must be more than 0, found 0.0",
+        ),
         (
             {"training": {"convnet": {"weight_decay": "1e-5"}}},
             "training.convnet.weight_decay: '1e-5' is text to YAML",
@@ -298,10 +299,13 @@ def test_a_missing_key_is_named():
             {"training": {"convnet": {"learning_rate": float("nan")}}},
             "training.convnet.learning_rate: expected a finite number",
         ),
-        ({"training": {"convnet": {"momentum": 1}}}, "momentum must be 0 or more and below 1"),
-        ({"catalog": {"datasets": {"../a": {}}}}, "catalog.datasets.../a.fields: is missing"),
-        ({"catalog": {"datasets": {"ag_news": {"fields": 4}}}}, "fields must be 1, 2 or 3"),
-        ({"catalog": {"datasets": {"ag_news": {"classes": 1}}}}, "classes must be 2 or more"),
+        (
+            {"training": {"convnet": {"momentum": 1}}},
+            "training.convnet.momentum: must be 0 or more and less than 1, found 1.0",
+        ),
+        ({"catalog": {"datasets": {"../a": {}}}}, "catalog.datasets.../a: '../a' is not the name of a file"),
+        ({"catalog": {"datasets": {"ag_news": {"fields": 4}}}}, "ag_news.fields: must be from 1 to 3, found 4"),
+        ({"catalog": {"datasets": {"ag_news": {"classes": 1}}}}, "ag_news.classes: must be 2 or more, found 1"),
         (
             {"catalog": {"features": {"chars": {"kind": "signs"}}}},
             "catalog.features.chars.kind: 'signs' is not a known kind; known: characters, words",
@@ -349,7 +353,7 @@ def test_source_message(source, message):
 
 def test_a_key_must_do_for_a_file_name():
     entry = {"fields": 1, "classes": 2, "train_rows": 5, "test_rows": 4}
-    with pytest.raises(CrepeError, match=re.escape("datasets: '../a' cannot be a file's name")):
+    with pytest.raises(CrepeError, match=re.escape("catalog.datasets.../a: '../a' is not the name of a file")):
         config.load(json.dumps({"catalog": {"datasets": {"../a": entry}}}))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from crepe import config
+from crepe import config, layout
 from crepe.cli import main
 from crepe.config.catalog import CsvDigests
 from crepe.data import clean
@@ -329,7 +329,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     about = dataset(2).as_dict()
     overlay = json.dumps({"catalog": {"datasets": {"toys": about}}})
     config.load(overlay)
-    monkeypatch.setattr(config.study, "FOLDER", config.FOLDER.absolute())
+    monkeypatch.setattr(layout, "CONFIG", layout.CONFIG.absolute())
     monkeypatch.chdir(tmp_path)
     archive(tmp_path / "data/raw/toys.tgz", csv(GOOD))
     assert main(["clean", "toys", "--config", overlay]) == 0

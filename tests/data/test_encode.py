@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crepe import config
+from crepe import layout
 from crepe.cli import main
 from crepe.data import clean, encode, shards
 from crepe.errors import CrepeError
@@ -223,7 +223,7 @@ def test_clean_files_of_another_dataset(tmp_path):
 
 
 def test_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(config.study, "FOLDER", config.FOLDER.absolute())
+    monkeypatch.setattr(layout, "CONFIG", layout.CONFIG.absolute())
     monkeypatch.chdir(tmp_path)
     cleaned(tmp_path, [(1, "a", "b"), (2, "c", "d")]).rename("moved")
     assert main(["encode", "toys", "chars", "--clean", "moved"]) == 0

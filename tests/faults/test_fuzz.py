@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crepe import config
+from crepe import config, layout
 from crepe.data import clean, shards
 from crepe.errors import CrepeError
 from crepe.io.files import UNSEALED, digest, read_json, seal, write_json
@@ -91,7 +91,7 @@ def test_csv(path, content):
 @given(damaged(YAML))
 def test_configuration(path, content):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(config, "FOLDER", path.parent / "none")
+        patch.setattr(layout, "CONFIG", path.parent / "none")
         ends(lambda file: config.load(str(file)), path, content)
 
 
@@ -231,9 +231,9 @@ import sys, atheris
 from pathlib import Path
 with atheris.instrument_imports(include=["crepe.text.thesaurus", "crepe.text.word2vec", "crepe.io.section"]):
     from crepe.text import thesaurus, word2vec
-from crepe import config
+from crepe import config, layout
 from crepe.errors import CrepeError
-config.study.FOLDER = Path("none")
+layout.CONFIG = Path("none")
 path = Path({str(path)!r})
 def one(content):
     path.write_bytes(content[1:])

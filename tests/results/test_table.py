@@ -80,7 +80,7 @@ def test_runs_stand_beside_the_papers():
     assert whole == {
         **{"dataset": "ag_news", "model": "bow", "seed": "0", "error_pct": "12.0", "ci_low": "6.0", "ci_high": "19.0"},
         **{"paper_error_pct": "11.19", "delta": "0.81", "checked": "yes", "rows": "120000"},
-        "epochs": str(config.model("bow")[3].epochs),
+        "epochs": str(config.model("bow").recipe.epochs),
         "status": "complete",
         **{"seeds": "1", "mean_pct": "12.0", "std_pct": ""},
     }

@@ -52,7 +52,7 @@ def write_run(
     """
     assert 0 <= errors <= 50
     about = config.dataset(dataset)
-    *_, recipe = config.model(model)
+    recipe = config.model(model).recipe
     batches_per_epoch = recipe.batches_per_epoch or about.batches_per_epoch
     folder = layout.run(config.name, dataset, model, seed)
     write_text(folder / layout.HISTORY, history)

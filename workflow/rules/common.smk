@@ -4,8 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-import jsonschema
-import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -22,12 +20,6 @@ from snakemake.utils import update_config
 # Values of `--config` have types inside lists and mappings, too.
 update_config(config, {key: typed(value) for key, value in workflow.config_settings.config.items()})
 
-schema = yaml.safe_load(Path(workflow.source_path("../schemas/config.schema.yaml")).read_text())
-faults = [
-    f"{error.json_path}: {error.message}" for error in jsonschema.Draft202012Validator(schema).iter_errors(config)
-]
-if faults:
-    raise WorkflowError("The configuration is not valid ($ is its top level):", *faults)
 try:
     study = crepe.config.parse(config)
 except CrepeError as error:

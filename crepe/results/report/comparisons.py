@@ -42,7 +42,8 @@ def family(config: Config, model: str) -> str:
     """The family of a model of the catalog."""
     if model not in config.catalog.models:
         return REFERENCES
-    _, feature, network, _ = config.model(model)
+    spec = config.model(model)
+    feature, network = spec.feature, spec.network
     if network.kind == "linear":
         return {"words": "words", "ngrams": "n-grams", "means": "means"}.get(feature.kind, feature.kind)
     if network.kind == "convnet":

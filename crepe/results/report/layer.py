@@ -30,7 +30,7 @@ def layer(config: Config, run: Run, texts: bool) -> dict[str, Any] | None:
     chosen = weights.strongest(first)
     film = weights.films(run.folder, first, chosen)
     found: list[list[weights.Answer]] = [[] for _ in chosen]
-    model, *_ = config.model(run.record.model)
+    model = config.model(run.record.model).model
     shards = layout.shards(model.feature, run.record.dataset)
     if not texts:
         lacking = "This copy has no texts."
