@@ -40,6 +40,8 @@ TOOLS = {
     "export": ("crepe.inference.export", "export a trained model as ONNX, in a folder with a model card"),
     "serve": ("crepe.inference.serve", "serve a trained model over HTTP, with a web page"),
     "bench": ("crepe.training.bench", "measure the engine against padded baselines"),
+    "record": ("crepe.workflow.record", "run a study's workflow and record its data and models with DVC"),
+    "pipeline": ("crepe.workflow.pipeline", "write a study's DVC pipeline"),
     "init-dataset": ("crepe.own_data.init_dataset", "make a dataset and a study from your own table of texts"),
     "demo-data": ("crepe.data.demo_data", "collect the demo's dataset from docstrings on this machine"),
 }

@@ -14,6 +14,10 @@ PAPER = CONFIG / "paper"
 """The paper's figures, as CSV."""
 
 
+CODE = CONFIG / "code.json"
+"""Digests of the code of each step: see `crepe.workflow.code`."""
+
+
 def overlay(study: str) -> Path:
     """Configuration file of a study, merged into the default one."""
     return CONFIG / f"{study}.yaml"
@@ -62,6 +66,16 @@ MANIFEST = "manifest.json"
 VOCABULARY = "vocabulary.parquet"
 
 
+def store(checksum: str) -> Path:
+    """A downloaded file under its checksum, which no rule makes or deletes; "" for the folder of them all."""
+    return Path("data/store", checksum)
+
+
+def done(step: str, *keys: str) -> Path:
+    """Empty file that appears when a step has made its data, for Snakemake and git."""
+    return Path("data/done", step, *keys)
+
+
 def vectors(key: str, feature: str, dataset: str) -> Path:
     """Word vectors of a dataset's vocabulary."""
     return Path("data/vectors", key, feature, f"{dataset}.safetensors")
@@ -78,6 +92,25 @@ def study(name: str) -> Path:
 def table(name: str, suffix: str = "csv") -> Path:
     """A study's table, as `csv` or `md`."""
     return study(name) / f"table.{suffix}"
+
+
+def partial(name: str, suffix: str = "csv") -> Path:
+    """A table (`csv`, `md`) or report (`html`) of an unfinished study."""
+    return study(name) / f"partial.{suffix}"
+
+
+def metrics(name: str, dataset: str) -> Path:
+    """Test errors of a study on a dataset, by model, for `dvc metrics`."""
+    return study(name) / METRICS_FOLDER / f"{dataset}.json"
+
+
+METRICS_FOLDER = "metrics"
+"""Folder of `metrics`."""
+
+
+def pipeline(name: str) -> Path:
+    """A study's DVC pipeline."""
+    return study(name) / "dvc.yaml"
 
 
 def report(name: str) -> Path:
@@ -106,6 +139,14 @@ FIRST_LAYER = "weights"
 def tuning(name: str, dataset: str, model: str) -> Path:
     """Trials of `crepe tune`."""
     return study(name) / "tuning" / dataset / f"{model}.json"
+
+
+# --- Records of Snakemake and DVC
+
+SNAKEMAKE_RECORDS = Path(".snakemake/metadata")
+"""What Snakemake knows of the jobs that made each file."""
+DVC_RECORDS = Path("records.dvc")
+"""DVC's file for `SNAKEMAKE_RECORDS`."""
 
 
 # --- Logs

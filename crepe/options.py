@@ -41,3 +41,12 @@ def add_shards(parser: argparse.ArgumentParser, required: bool = False) -> None:
         required=required,
         help="folder of the shards" + ("" if required else " (default: data/shards/FEATURE/DATASET)"),
     )
+
+
+def add_partial(parser: argparse.ArgumentParser) -> None:
+    """Declare `--partial`: see `crepe.results.grid.grids`."""
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="of an unfinished study: write partial.* in place of the whole, without runs of other settings",
+    )

@@ -1,5 +1,6 @@
 """Runs of a study in a grid with the paper's table 4: models by datasets."""
 
+import json
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -116,10 +117,14 @@ class Grid:
         return [run for cell in self for run in cell.runs]
 
 
-def grids(config: Config) -> list[Grid]:
+def grids(config: Config, current: bool = False) -> list[Grid]:
     """Read a study's runs into the paper's grid of 22 models by 8 datasets, and into one of the study's own datasets.
 
     There is no second grid where the study has no dataset of its own; it comes first if none of the paper's was run.
+
+    Args:
+        config: the study.
+        current: whether to leave out runs that were trained with other settings than the configuration has now.
 
     Raises:
         CrepeError: a table of the paper or a run is missing, damaged, or in the wrong place.
@@ -135,7 +140,7 @@ def grids(config: Config) -> list[Grid]:
                 fault = f"{compared!r} is none of the paper's: {', '.join(table3)}"
                 raise CrepeError(f"configuration: catalog.datasets.{dataset}.paper", fault)
             for model in models:
-                runs, beside = tuple(_runs(config, dataset, model)), None
+                runs, beside = tuple(_runs(config, dataset, model, current)), None
                 if compared is not None:
                     beside = _paper(table3[compared], table4.get((compared, model)), reference, model)
                 cells[dataset, model] = Cell(dataset, model, runs, beside)
@@ -172,13 +177,25 @@ def commands(config: Config, dataset: str, model: str, seed: int) -> tuple[str, 
     return train, f"crepe evaluate {layout.run(config.name, dataset, model, seed)} --shards {shards}"
 
 
-def _runs(config: Config, dataset: str, model: str) -> Iterator[Run]:
+def _runs(config: Config, dataset: str, model: str, current: bool) -> Iterator[Run]:
     """Read the runs of a cell that are trained and tested, by seed; only those that the configuration names."""
     if config.chosen(dataset, model):
         for seed in sorted(config.seeds):
             folder = layout.run(config.name, dataset, model, seed)
             if (folder / layout.METRICS).exists():
-                yield _read_run(folder, (dataset, model, seed), *commands(config, dataset, model, seed))
+                run = _read_run(folder, (dataset, model, seed), *commands(config, dataset, model, seed))
+                if not current or _is_current(config, run.record):
+                    yield run
+
+
+def _is_current(config: Config, record: RunRecord) -> bool:
+    """Whether a run was trained with the settings that the configuration has now."""
+    _, feature, network, recipe = config.model(record.model)
+    batches = recipe.batches_per_epoch or config.dataset(record.dataset).batches_per_epoch
+    now = (feature.as_dict(), network.as_dict(), recipe.as_dict() | {"batches_per_epoch": batches})
+    then = (record.feature, record.network, record.training.as_dict())
+    # As JSON, which knows no tuples.
+    return json.dumps(now, sort_keys=True) == json.dumps(then, sort_keys=True)
 
 
 def _read_run(folder: Path, place: tuple[str, str, int], train: str, evaluate: str) -> Run:

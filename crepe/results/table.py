@@ -18,7 +18,9 @@ were not run are blank. Its columns after `dataset`, `model` and `seed`:
 """
 
 import argparse
+import json
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import polars as pl
@@ -26,7 +28,7 @@ import polars as pl
 from crepe import layout
 from crepe.config import Config, load
 from crepe.io.files import alone, replacing, write_text
-from crepe.options import add_config
+from crepe.options import add_config, add_partial
 from crepe.results.grid import MARKS, Cell, Grid, grids, provenance
 from crepe.results.paper import DOUBTS
 
@@ -57,25 +59,48 @@ starts with /. For several seeds, ours is their mean ± standard deviation (numb
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_config(parser)
+    add_partial(parser)
 
 
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
-    write(load(options.config))
+    write(load(options.config), options.partial)
 
 
-def write(config: Config) -> None:
-    """Write `table.csv` and `table.md` of a study from its runs and the paper's tables.
+def write(config: Config, partial: bool = False) -> None:
+    """Write `table.csv` and `table.md` of a study from its runs and the paper's tables, and its `layout.metrics`.
+
+    Args:
+        config: the study.
+        partial: whether to write `partial.csv` and `partial.md` in their place, from those runs that were trained with
+            the settings that the configuration has now.
 
     Raises:
         CrepeError: a run is damaged or contradicts itself, or a file cannot be read or written.
     """
-    csv, text = layout.table(config.name), layout.table(config.name, "md")
-    found = grids(config)
+    found = grids(config, current=partial)
+    named = layout.partial if partial else layout.table
+    csv, text = named(config.name, "csv"), named(config.name, "md")
     with alone(csv.parent, csv.name), alone(text.parent, text.name):
         with replacing(csv) as temporary:
             table(config, found).write_csv(temporary)
-        write_text(text, markdown(config, found))
+        write_text(text, markdown(config, found, partial))
+        if not partial:
+            _write_metrics(config, found)
+
+
+def _write_metrics(config: Config, found: list[Grid]) -> None:
+    """Write the test errors of each dataset, `{model: percent}`, and remove those of datasets that the study had."""
+    errors: dict[str, dict[str, float]] = {dataset: {} for dataset in config.datasets}
+    for cell in (cell for grid in found for cell in grid):
+        if cell.error is not None:
+            errors[cell.dataset][cell.model] = round(cell.error, 4)
+    paths = {layout.metrics(config.name, dataset): content for dataset, content in errors.items()}
+    for path, content in paths.items():
+        write_text(path, json.dumps(content, indent=2) + "\n")
+    for path in (layout.study(config.name) / layout.METRICS_FOLDER).glob("*.json"):
+        if path not in paths:
+            path.unlink()
 
 
 def table(config: Config, found: list[Grid]) -> pl.DataFrame:
@@ -85,13 +110,17 @@ def table(config: Config, found: list[Grid]) -> pl.DataFrame:
     )
 
 
-def markdown(config: Config, found: list[Grid]) -> str:
+def markdown(config: Config, found: list[Grid], partial: bool = False) -> str:
     """Build the text of table.md: a legend, the grids, and the runs' commits and devices."""
-    parts = [f"# Study `{config.name}` beside the paper's table 4", "", _LEGEND]
+    parts = [f"# Study `{config.name}` beside the paper's table 4", ""]
+    runs = [run for grid in found for run in grid.runs]
+    if partial:
+        cells = [cell for cell in product(config.datasets, config.models) if config.chosen(*cell)]
+        parts += [f"**Partial: {len(runs)} of {len(cells) * len(config.seeds)} runs.**", ""]
+    parts += [_LEGEND]
     parts += [*(f"- {sign} {meaning}" for sign, meaning in (*MARKS.values(), *DOUBTS.values()) if sign), ""]
     for grid in found:
         parts += [f"## {grid.title}", "", *_rows(grid), ""]
-    runs = [run for grid in found for run in grid.runs]
     return "\n".join([*parts, f"Runs: {len(runs)}. {provenance(runs)}" if runs else "Runs: none yet.", ""])
 
 

@@ -191,8 +191,22 @@ class Steps:
         ]
 
     def records(self) -> list[str]:
-        """A small file of every training and test of the study."""
-        return [*self.runs(layout.RECORD), *self.runs(layout.METRICS)]
+        """A small file of every job of the study, which appears when the job has ended well."""
+        config, done = self.config, list[tuple[str, ...]]()
+        for key in config.datasets:
+            sources = config.dataset(key).sources
+            done += [("demo_data",)] * (sources[0].local == layout.DEMO_ARCHIVE) + [("download", key), ("clean", key)]
+        for dataset, model in product(config.datasets, config.models):
+            if config.chosen(dataset, model):
+                feature, vectors = config.catalog.models[model].feature, config.catalog.models[model].weights
+                done.append(("encode", feature, dataset))
+                if thesaurus := config.feature(feature).thesaurus:
+                    done.append(("thesaurus", thesaurus))
+                if vectors in config.catalog.vectors:
+                    done.append(("vectors", vectors, feature, dataset))
+                    done += [("published", vectors)] * bool(config.vectors(vectors).sources)
+        flags = [str(layout.done(*keys)) for keys in dict.fromkeys(done)]
+        return [*flags, *self.runs(layout.RECORD), *self.runs(layout.METRICS)]
 
     # --- Order and threads
 

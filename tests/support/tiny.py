@@ -20,7 +20,7 @@ from tests.support.paths import ROOT
 
 TREE = (
     *("Snakefile", "workflow", "profiles", "crepe", "config"),
-    *("dvc.yaml", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", ".gitattributes"),
+    *("dvc.yaml", "records.dvc", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
 )
 WORDS = (
     ("goal", "match", "team", "league"),
@@ -42,14 +42,9 @@ def project(
     content["catalog"]["features"]["chars"]["max_length"] = 254
     content["catalog"]["networks"]["convnet-small"] |= {"features": 8, "hidden": [16, 16]}
     write(folder / "config/models.yaml", content)
-    kept = sorted({content["catalog"]["models"][model]["feature"] for model in models})
-    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-    pipeline["vars"][0] |= {
-        "plain": {"models": list(models), "features": kept, "embedded": []},
-        "augmented": {key: [] for key in ("features", "embedded", "models", "datasets")},
-        "files": [],
-    }
-    write(folder / "dvc.yaml", pipeline)
+    # The same pipeline, but for the study's name.
+    pipeline = (folder / "dvc.yaml").read_text().replace("results/paper", "results/tiny").replace("  paper:", "  tiny:")
+    (folder / "dvc.yaml").write_text(pipeline)
     return folder
 
 
@@ -79,7 +74,7 @@ def study(datasets: tuple[str, ...], models: tuple[str, ...]) -> dict:
         "halve_every": 3,
         "max_halvings": 10,
     }
-    recipe |= {"momentum": 0.9, "weight_decay": 1e-5}
+    recipe |= {"momentum": 0.9, "weight_decay": 1e-3}
     return {
         "name": "tiny",
         "datasets": list(datasets),
@@ -132,6 +127,26 @@ def write(path: Path, content: dict) -> None:
 def update(path: Path, change: dict) -> None:
     """Lay `change` over a configuration file of the project."""
     write(path, merge(json.loads(path.read_text()), change))
+
+
+def commit(folder: Path) -> None:
+    """Commit all that is not ignored."""
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message", "state")
+
+
+def age(folder: Path) -> None:
+    """Make all that was made look older than what it was made from, as unluckily as a checkout can."""
+    for path in folder.rglob("*"):
+        old = path.relative_to(folder).parts[0] in ("data", "results")
+        if path.is_file() and ".git" not in path.parts:
+            os.utime(path, (0, 10**9) if old else None)
+
+
+def lines(path: Path, column: str) -> list[dict[str, str]]:
+    """The lines of a CSV file in which a column is not blank."""
+    with path.open(newline="") as stream:
+        return [line for line in csv.DictReader(stream) if line[column]]
 
 
 def planned(folder: Path, *options: str) -> dict[str, int]:

@@ -1,96 +1,35 @@
-import itertools
-import os
+"""Snakemake and DVC together, on a tiny study: what is recorded, and what is made again."""
+
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from crepe import config, layout
-from crepe.config import catalog
+from crepe import layout
+from crepe.workflow import pipeline
 from tests.support import tiny
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
-PIPELINES = [ROOT / "dvc.yaml", ROOT / "results/demo/dvc.yaml"]
-
-
-def stages(path):
-    return yaml.safe_load(path.read_text())["stages"]
-
-
-def outputs(stage):
-    """Outs, metrics and plots of a stage with their settings."""
-    return {
-        path: settings
-        for kind in ("outs", "metrics", "plots")
-        for entry in stage.get(kind, [])
-        for path, settings in entry.items()
-    }
-
-
 # --- The pipeline files
 
 
-def test_the_demos_pipeline_is_the_papers_but_for_its_variables():
-    paper, demo = (yaml.safe_load(path.read_text()) for path in PIPELINES)
-    assert demo["stages"] == paper["stages"]
-    for pipeline, places in (
-        (paper, {"root": ".", "study": "config/config.yaml", "entries": "config/datasets.yaml"}),
-        (demo, {"root": "../..", "study": "config/demo.yaml", "entries": "config/demo.yaml"}),
-    ):
-        first, second = pipeline["vars"]
-        assert {key: first[key] for key in places} == places
-        assert second == f"{places['root']}/{places['study']}".removeprefix("./")
+def test_the_demos_pipeline_is_as_crepe_pipeline_writes_it():
+    path = layout.pipeline("demo")
+    assert (ROOT / path).read_text() == pipeline.text(path, layout.overlay("demo"))
 
 
-@pytest.mark.parametrize("path", PIPELINES)
-def test_a_pipeline_has_all_that_its_study_needs(path, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    lists, _ = yaml.safe_load(path.read_text())["vars"]
-    study, plain, augmented = config.load(lists["study"]), lists["plain"], lists["augmented"]
-    cells = itertools.product(augmented["datasets"], augmented["models"])
-    found = [*cells, *itertools.product(study.datasets, plain["models"])]
-    assert sorted(found) == sorted(
-        cell for cell in itertools.product(study.datasets, study.models) if study.chosen(*cell)
-    )
-    for part in (plain, augmented):
-        models = [study.catalog.models[model] for model in part["models"]]
-        assert {model.feature for model in models} == set(part["features"])
-        started = [model for model in models if model.weights not in catalog.WEIGHTS]
-        assert {model.feature for model in started} == set(part["embedded"])
-        assert {model.weights for model in started} <= set(lists["vectors"])
-    needed = {str(layout.thesaurus(study.feature(feature).thesaurus)) for feature in augmented["features"]}
-    needed |= {f"data/raw/{key}.bin.gz" for key in lists["vectors"] if study.vectors(key).sources}
-    assert {f"data/raw/{file}" for file in lists["files"]} == needed
-
-
-def test_outputs_persist_and_the_small_ones_live_in_git():
-    for stage in stages(PIPELINES[0]).values():
-        assert all(settings["persist"] is True for settings in outputs(stage).values())
-    cached = {
-        Path(path).name
-        for stage in stages(PIPELINES[0]).values()
-        for path, how in outputs(stage).items()
-        if how.get("cache", True)
-    }
-    assert cached == {
-        "${item.dataset}.tgz",
-        "${item.file}",
-        "${item.dataset}",
-        "${item.dataset}.safetensors",
-        "model.safetensors",
-        "predictions.parquet",
-        "report.html",
-    }
-
-
-def test_a_stage_asks_snakemake_for_all_that_it_puts_out():
-    for stage in stages(PIPELINES[0]).values():
-        asked = stage["cmd"].split()
-        for path in outputs(stage):
-            assert any(word == path or word.startswith(f"{path}/") for word in asked)
+def test_the_papers_pipeline_differs_from_a_studys_in_its_names_only():
+    paper, path = yaml.safe_load((ROOT / "dvc.yaml").read_text()), layout.pipeline("paper")
+    written = yaml.safe_load(pipeline.text(path, layout.overlay("paper")))
+    stage = written["stages"]["paper"]
+    assert stage.pop("wdir") == "../.."
+    stage["cmd"] = "crepe record"
+    stage["params"].pop()
+    assert paper["stages"]["paper"] == stage
+    assert paper["metrics"] == [str(layout.study("paper") / layout.METRICS_FOLDER)]
 
 
 # --- The real thing
@@ -102,16 +41,11 @@ def origin(tmp_path_factory):
     folder = tiny.project(tmp_path_factory.mktemp("dvc") / "origin")
     tiny.run(folder, "git", "init", "--quiet")
     tiny.run(folder, "dvc", "remote", "add", "--default", "store", str(folder.parent / "store"))
-    commit(folder)
+    tiny.commit(folder)
     tiny.run(folder, "dvc", "repro")
-    commit(folder)
+    tiny.commit(folder)
     tiny.run(folder, "dvc", "push")
     return folder
-
-
-def commit(folder):
-    tiny.run(folder, "git", "add", "--all")
-    tiny.run(folder, "git", "commit", "--quiet", "--message", "state")
 
 
 @pytest.fixture(scope="module")
@@ -127,49 +61,92 @@ def test_what_is_small_is_in_git_and_what_is_not_is_with_dvc(origin):
     runs = {
         f"results/tiny/runs/toys/{model}/0/{name}"
         for model in ("bow", "conv-small")
-        for name in ("history.csv", "metrics.json", "run.json")
+        for name in (
+            *("history.csv", "metrics.json", "run.json"),
+            *("model.safetensors.dvc", "predictions.parquet.dvc"),
+        )
     }
-    tables = {"results/tiny/table.csv", "results/tiny/table.md"}
-    assert {file for file in files if not file.startswith(".snakemake/")} == runs | tables
-    assert all(file.startswith((".snakemake/metadata/", "results/")) for file in files)
+    tables = {f"results/tiny/{name}" for name in ("table.csv", "table.md", "report.html.dvc", "metrics/toys.json")}
+    data = {f"data/{name}.dvc" for name in ("raw/toys.tgz", "clean/toys", "shards/chars/toys", "shards/words/toys")}
+    done = {f"data/done/{name}/toys" for name in ("download", "clean", "encode/chars", "encode/words")}
+    assert files == runs | tables | data | done
     assert tiny.run(origin, "git", "status", "--short") == ""
-    assert "results/tiny/runs/toys/bow/0/metrics.json" in tiny.run(origin, "dvc", "metrics", "show")
+    shown = tiny.run(origin, "dvc", "metrics", "show").splitlines()
+    assert [line.split()[0] for line in shown] == ["Path", "results/tiny/metrics/toys.json"]
+    assert shown[0].split()[1:] == ["bow", "conv-small"]
 
 
 def test_after_clone_and_pull_there_is_nothing_to_do(clone):
-    # As unlucky as can be: everything made is older than what it was made from.
-    for path in clone.rglob("*"):
-        old = path.relative_to(clone).parts[0] in ("data", "results")
-        if path.is_file() and ".git" not in path.parts:
-            os.utime(path, (0, 10**9) if old else None)
+    tiny.age(clone)
     assert tiny.planned(clone) == {}
     assert "up to date" in tiny.run(clone, "dvc", "status")
     assert tiny.run(clone, "git", "status", "--short") == ""
 
 
+def test_a_clone_without_the_remote_trains_nothing(origin):
+    folder = origin.parent / "bare"
+    tiny.run(origin.parent, "git", "clone", "--quiet", str(origin), str(folder))
+    assert set(tiny.planned(folder)) <= {"table", "report"}
+    assert len(tiny.run(folder, "dvc", "status").splitlines()) <= 30
+
+
 def test_another_recipe_trains_the_model_that_has_it(clone):
     tiny.update(clone / "config/config.yaml", {"training": {"counts": {"epochs": 3}}})
     assert tiny.planned(clone) == {"train": 1, "evaluate": 1, "table": 1, "report": 1}
+    assert set(re.findall(r"^(\S+):$", tiny.run(clone, "dvc", "status"), flags=re.M)) == {"tiny"}
+    tiny.run(clone, "git", "checkout", "--quiet", ".")
+
+
+def test_another_title_trains_nothing(clone):
+    tiny.update(clone / "config/datasets.yaml", {"catalog": {"datasets": {"toys": {"title": "Toys"}}}})
+    assert tiny.planned(clone) == {"table": 1, "report": 1}
     tiny.run(clone, "git", "checkout", "--quiet", ".")
 
 
 def test_another_dataset_is_a_chain_of_its_own(clone):
     tiny.update(clone / "config/datasets.yaml", {"catalog": {"datasets": {"more": tiny.dataset()}}})
     tiny.update(clone / "config/config.yaml", {"datasets": ["toys", "more"]})
-    changed = set(re.findall(r"^(\S+):$", tiny.run(clone, "dvc", "status"), flags=re.M))
-    # Entries of datasets may change features; Snakemake says whether these do.
-    encoded = {f"encode@{key}-{feature}" for key in ("toys", "more") for feature in ("chars", "words")}
-    assert changed == {"data@more", *encoded, "train@more-bow-0", "train@more-conv-small-0", "table"}
     chain = {"download": 1, "clean": 1, "encode": 2, "train": 2, "evaluate": 2}
     assert tiny.planned(clone) == {**chain, "table": 1, "report": 1}
     tiny.run(clone, "git", "checkout", "--quiet", ".")
 
 
-def test_changed_code_runs_again_and_what_comes_out_the_same_stops_there(clone):
-    path = clone / "crepe/data/encode.py"
-    path.write_text(path.read_text() + "\n# Changed.\n")
-    assert tiny.planned(clone) == {"encode": 2, "train": 2, "evaluate": 2, "table": 1, "report": 1}
-    text = tiny.run(clone, "dvc", "repro", "encode")
-    assert len(re.findall(r"^start encode ", text, flags=re.M)) == 2
-    assert "start train" not in text
+def test_a_comment_changes_nothing_for_both_tools(clone):
+    for path in (clone / "crepe").rglob("*.py"):
+        path.write_text(path.read_text() + "\n# A comment.\n")
     assert tiny.planned(clone) == {}
+    text = tiny.run(clone, "dvc", "repro")
+    assert "Running stage 'code'" in text
+    assert "Stage 'tiny' didn't change, skipping" in text
+    tiny.run(clone, "git", "checkout", "--quiet", ".")
+
+
+def test_an_experiment_trains_what_it_changes_and_is_applied(clone):
+    change = "config/config.yaml:training.counts.epochs=3"
+    text = tiny.run(clone, "dvc", "exp", "run", "--temp", "--set-param", change, "--name", "longer")
+    assert re.findall(r"^start (.*)$", text, flags=re.M) == [
+        *("train toys bow 0", "evaluate toys bow 0", "table", "report", "all"),
+    ]
+    tiny.run(clone, "dvc", "exp", "apply", "longer")
+    assert tiny.planned(clone) == {}
+    assert "up to date" in tiny.run(clone, "dvc", "status")
+    tiny.run(clone, "git", "checkout", "--quiet", ".")
+    tiny.run(clone, "dvc", "checkout", "--quiet", "--force")
+
+
+def test_a_failed_cell_leaves_the_others_recorded_and_fails_again(clone):
+    """A learning rate that no training survives: no old figure passes for a new one, however often it is tried."""
+    tiny.update(clone / "config/config.yaml", {"training": {"counts": {"learning_rate": 1e30, "epochs": 3}}})
+    run = Path("results/tiny/runs/toys/bow/0")
+    for _ in range(2):
+        text = tiny.run(clone, "dvc", "repro", status=255)
+        assert "Error in rule train:" in text
+        assert not (clone / run / layout.METRICS).exists()
+        assert not (clone / layout.table("tiny")).exists()
+    (partial,) = tiny.lines(clone / layout.partial("tiny"), "error_pct")
+    assert partial["model"] == "conv-small"
+    assert "**Partial: 1 of 2 runs.**" in (clone / layout.partial("tiny", "md")).read_text()
+    assert "Study tiny, partial<" in (clone / layout.partial("tiny", "html")).read_text()
+    # Not all is lost: the other model needs no training.
+    tiny.run(clone, "git", "checkout", "--quiet", "config")
+    assert tiny.planned(clone) == {"train": 1, "evaluate": 1, "table": 1, "report": 1}

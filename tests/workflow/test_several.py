@@ -17,7 +17,7 @@ CLEAN = "data/clean/toys/clean.json"
 
 @pytest.fixture
 def project(tmp_path):
-    folder = tiny.project(tmp_path / "project")
+    folder = tiny.project(tmp_path / "project", models=("bow",))
     tiny.run(folder, "git", "init", "--quiet")
     return folder
 
@@ -51,18 +51,18 @@ def test_beside_a_snakemake_another_and_dvc_are_refused(project):
         assert "Traceback" not in text
         # What only looks is let in.
         assert tiny.run(project, "snakemake", "--dry-run", CLEAN)
-        text = tiny.run(project, "dvc", "repro", "data", status=255)
+        text = tiny.run(project, "dvc", "repro", status=255)
         assert LOCKED in text
-        assert "failed to reproduce 'data@toys'" in text
-        assert not (project / "dvc.lock").exists()
-    assert "Nothing to be done" in tiny.run(project, "dvc", "repro", "data")
-    assert "data@toys" in (project / "dvc.lock").read_text()
+        assert "failed to reproduce 'tiny'" in text
+        assert "tiny:" not in (project / "dvc.lock").read_text()
+    tiny.run(project, "dvc", "repro")
+    assert "tiny:" in (project / "dvc.lock").read_text()
 
 
 def test_beside_dvc_a_snakemake_is_refused(project):
-    with begun(project, "dvc", "repro", "data"):
+    with begun(project, "dvc", "repro"):
         assert LOCKED in tiny.run(project, "snakemake", CLEAN, status=1)
-    assert "data@toys" in (project / "dvc.lock").read_text()
+    assert "tiny:" in (project / "dvc.lock").read_text()
 
 
 SNAKEFILE = """

@@ -6,6 +6,7 @@ rule clean:
         train=layout.clean("{dataset}") / "train.parquet",
         test=layout.clean("{dataset}") / "test.parquet",
         record=layout.clean("{dataset}") / layout.CLEAN_RECORD,
+        done=touch(layout.done("clean", "{dataset}")),
     log:
         layout.log("clean", "{dataset}"),
     benchmark:

@@ -6,16 +6,17 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.utils import update_config
 
 import crepe.config
 from crepe import layout
 from crepe.config.catalog import KEY
 from crepe.errors import CrepeError
 from crepe.io import processes
+from crepe.workflow import unfinished
 from crepe.workflow.code import code
 from crepe.workflow.command_line import typed
 from crepe.workflow.steps import Steps
-from snakemake.utils import update_config
 
 # Values of `--config` have types inside lists and mappings, too.
 update_config(config, {key: typed(value) for key, value in workflow.config_settings.config.items()})
@@ -61,3 +62,12 @@ wildcard_constraints:
     vectors=KEY.pattern,
     published=KEY.pattern,
     seed=r"\d+",
+
+
+onerror:
+    unfinished.show(study.name, steps.study_config())
+
+
+onsuccess:
+    if layout.table(study.name).exists():
+        unfinished.forget(study.name)

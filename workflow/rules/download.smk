@@ -1,7 +1,8 @@
 rule demo_data:
     """Collect the demo's dataset from docstrings on this machine. Out: an archive of the paper's format."""
     output:
-        layout.DEMO_ARCHIVE,
+        file=layout.DEMO_ARCHIVE,
+        done=touch(layout.done("demo_data")),
     log:
         layout.log("demo_data"),
     benchmark:
@@ -15,7 +16,7 @@ rule demo_data:
     params:
         code=code("demo_data"),
     shell:
-        "crepe demo-data --output {output:q} > {log:q} 2>&1"
+        "crepe demo-data --output {output.file:q} > {log:q} 2>&1"
 
 
 rule download:
@@ -23,7 +24,8 @@ rule download:
     input:
         steps.before_download,
     output:
-        layout.archive("{dataset}"),
+        file=layout.archive("{dataset}"),
+        done=touch(layout.done("download", "{dataset}")),
     log:
         layout.log("download", "{dataset}"),
     benchmark:
@@ -38,12 +40,13 @@ rule download:
         files=steps.checksums,
         config=steps.download_config,
     shell:
-        "crepe download {wildcards[0]:q} --output {output:q} --config {params.config:q} > {log:q} 2>&1"
+        "crepe download {wildcards[0]:q} --output {output.file:q} --config {params.config:q} > {log:q} 2>&1"
 
 
 use rule download as thesaurus with:
     output:
-        layout.thesaurus("{thesaurus}"),
+        file=layout.thesaurus("{thesaurus}"),
+        done=touch(layout.done("thesaurus", "{thesaurus}")),
     log:
         layout.log("thesaurus", "{thesaurus}"),
     benchmark:
@@ -52,7 +55,8 @@ use rule download as thesaurus with:
 
 use rule download as published with:
     output:
-        layout.published_vectors("{published}"),
+        file=layout.published_vectors("{published}"),
+        done=touch(layout.done("published", "{published}")),
     log:
         layout.log("published", "{published}"),
     benchmark:

@@ -10,7 +10,8 @@ rule encode:
         record=rules.clean.output.record,
         thesaurus=steps.thesaurus,
     output:
-        layout.shards("{feature}", "{dataset}") / layout.MANIFEST,
+        manifest=layout.shards("{feature}", "{dataset}") / layout.MANIFEST,
+        done=touch(layout.done("encode", "{feature}", "{dataset}")),
     log:
         layout.log("encode", "{feature}", "{dataset}"),
     benchmark:
@@ -25,7 +26,7 @@ rule encode:
         code=steps.encode_code,
         config=steps.encode_config,
         clean=subpath(input.record, parent=True),
-        shards=subpath(output[0], parent=True),
+        shards=subpath(output.manifest, parent=True),
     shell:
         "crepe encode {wildcards.dataset:q} {wildcards.feature:q} --clean {params.clean:q} --output {params.shards:q}"
         " --config {params.config:q} > {log:q} 2>&1"

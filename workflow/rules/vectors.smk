@@ -1,10 +1,11 @@
 rule vectors:
     """Find a vector for each word of a vocabulary. In: shards of words, and a published file; out: the vectors."""
     input:
-        manifest=rules.encode.output[0],
+        manifest=rules.encode.output.manifest,
         file=steps.published_vectors,
     output:
-        layout.vectors("{vectors}", "{feature}", "{dataset}"),
+        vectors=layout.vectors("{vectors}", "{feature}", "{dataset}"),
+        done=touch(layout.done("vectors", "{vectors}", "{feature}", "{dataset}")),
     log:
         layout.log("vectors", "{vectors}", "{feature}", "{dataset}"),
     benchmark:
@@ -21,4 +22,4 @@ rule vectors:
         shards=subpath(input.manifest, parent=True),
     shell:
         "crepe vectors {wildcards.dataset:q} {wildcards.feature:q} {wildcards.vectors:q} --shards {params.shards:q}"
-        " --output {output:q} --config {params.config:q} > {log:q} 2>&1"
+        " --output {output.vectors:q} --config {params.config:q} > {log:q} 2>&1"

@@ -23,7 +23,7 @@ from crepe import layout
 from crepe.config import Config, load
 from crepe.errors import CrepeError
 from crepe.io.files import alone, write_text
-from crepe.options import add_config
+from crepe.options import add_config, add_partial
 from crepe.records.history import History
 from crepe.results.grid import MARKS, Cell, Grid, Run, commands, grids, provenance
 from crepe.results.paper import DOUBTS
@@ -44,6 +44,7 @@ VERDICTS = {
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_config(parser)
+    add_partial(parser)
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: results/STUDY/report.html")
     parser.add_argument(
         "--without-texts", action="store_true", help="leave out all texts, for a copy that you may share"
@@ -53,24 +54,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
     config = load(options.config)
-    output = options.output or layout.report(config.name)
-    html = page(config, texts=not options.without_texts)
+    whole = layout.partial(config.name, "html") if options.partial else layout.report(config.name)
+    output = options.output or whole
+    html = page(config, texts=not options.without_texts, partial=options.partial)
     with alone(output.parent, output.name):
         write_text(output, html)
     print(output)
 
 
-def page(config: Config, texts: bool = True) -> str:
+def page(config: Config, texts: bool = True, partial: bool = False) -> str:
     """Build the report of a study, a whole HTML document.
 
     Args:
         config: the study.
         texts: whether to show pieces of test texts.
+        partial: whether to leave out runs that were trained with other settings than the configuration has now.
 
     Raises:
         CrepeError: a run is damaged or contradicts itself, or a file cannot be read.
     """
-    found = grids(config)
+    found = grids(config, current=partial)
     runs = [run for grid in found for run in grid.runs]
     reader = Texts() if texts else None
     environment = Environment(
@@ -86,6 +89,7 @@ def page(config: Config, texts: bool = True) -> str:
     families = {model: family(config, model) for grid in found for model in grid.models}
     return environment.get_template("page.html").render(
         config=config,
+        partial=partial,
         grids=list(zip(found, beside, strict=True)),
         chosen=sum(config.chosen(cell.dataset, cell.model) for grid in found for cell in grid),
         families=families,

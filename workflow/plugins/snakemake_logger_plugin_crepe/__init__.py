@@ -57,7 +57,7 @@ class LogHandler(LogHandlerBase):
             self._known.pop(self._jobs.get(fields.job_id, ()), None)
         elif event == LogEvent.PROGRESS and self._display:
             pass  # The grid says so.
-        elif event not in CHATTER and text != "Select jobs to execute...":
+        elif event not in CHATTER and not text.startswith(("Select jobs to execute", "Touching output file")):
             if event == LogEvent.JOB_ERROR and fields.jobid in self._jobs:
                 self._known[self._jobs[fields.jobid]] = State.FAILED
             self._print(text)

@@ -1,0 +1,119 @@
+"""Run a study's workflow and record by DVC what it made: the command of the study's stage in dvc.yaml.
+
+    crepe record --config config/demo.yaml
+
+runs `snakemake all` and then, whatever its outcome, `dvc add` for the data and weights of the study that are there: a
+study with a failed cell keeps the others. Datasets belong to no stage, so that studies share them. Snakemake's records
+go into records.dvc: in a clone with `dvc pull` there is nothing to do.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+from crepe import layout
+from crepe import options as shared
+from crepe.config import Config, load
+from crepe.errors import CrepeError
+
+EXPERIMENT = "DVC_EXP_NAME"
+"""Environment variable that `dvc exp run` sets."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    shared.add_config(parser)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the command."""
+    config = load(options.config)
+    # Ctrl-C reaches Snakemake, too; what it leaves is recorded.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    if EXPERIMENT in os.environ:
+        _restore()
+    overlay = ["--configfile", options.config] if options.config else []
+    status = _call("snakemake", "all", *overlay)
+    record(config)
+    if status:
+        raise CrepeError(
+            f"study {config.name}", f"Snakemake ended with status {status}", "what is done has been recorded; see above"
+        )
+
+
+def record(config: Config) -> None:
+    """Record the data and weights of a study that are there, and Snakemake's records.
+
+    Raises:
+        CrepeError: DVC refused.
+    """
+    found = [str(path) for path in files(config) if path.exists()]
+    if found:
+        _dvc("add", "--quiet", *found)
+    if layout.SNAKEMAKE_RECORDS.exists():
+        _dvc("commit", "--quiet", "--force", str(layout.DVC_RECORDS))
+    if EXPERIMENT in os.environ:
+        # An experiment keeps only files that git knows.
+        _call("git", "add", "--all", ".")
+
+
+def files(config: Config) -> Iterator[Path]:
+    """Files and folders of a study that DVC keeps; the rest of its results is small text, for git."""
+    pairs = [pair for pair in product(config.datasets, config.models) if config.chosen(*pair)]
+    thesauri, published = set[str](), set[str]()
+    for key in config.datasets:
+        yield layout.archive(key)
+        yield layout.clean(key)
+        # An archive of one's own, or the demo's.
+        for source in config.dataset(key).sources:
+            if source.local and source.checksum is None and source.local.parts[:1] == ("data",):
+                yield source.local
+    shards = dict.fromkeys((config.catalog.models[model].feature, dataset) for dataset, model in pairs)
+    for feature, dataset in shards:
+        yield layout.shards(feature, dataset)
+        thesauri.add(config.feature(feature).thesaurus or "")
+    vectors = dict.fromkeys(
+        (_vectors(config, model), config.catalog.models[model].feature, dataset) for dataset, model in pairs
+    )
+    for key, feature, dataset in vectors:
+        if key:
+            yield layout.vectors(key, feature, dataset)
+            published.add(key)
+    yield from (layout.thesaurus(key) for key in sorted(thesauri - {""}))
+    yield from (layout.published_vectors(key) for key in sorted(published))
+    for (dataset, model), seed in product(pairs, config.seeds):
+        run = layout.run(config.name, dataset, model, seed)
+        yield run / layout.MODEL
+        yield run / layout.PREDICTIONS
+    yield layout.report(config.name)
+
+
+def _vectors(config: Config, model: str) -> str:
+    key = config.catalog.models[model].weights
+    return key if key in config.catalog.vectors else ""
+
+
+def _restore() -> None:
+    """Bring what is recorded into the folder of an experiment, where DVC has put the stage's own files only."""
+    missing = [
+        str(file)
+        for file in Path().rglob("*.dvc")
+        if file.is_file() and not file.with_suffix("").exists() and file != layout.DVC_RECORDS
+    ]
+    _dvc("checkout", "--quiet", "--allow-missing", *missing, str(layout.DVC_RECORDS))
+
+
+def _dvc(*words: str) -> None:
+    if status := _call("dvc", *words):
+        raise CrepeError(f"dvc {words[0]}", f"ended with status {status}", "see its message above")
+
+
+def _call(program: str, *words: str) -> int:
+    """Run a program of the environment that this process runs in, activated or not."""
+    command = [program] if program == "git" else [sys.executable, "-m", program]
+    return subprocess.call([*command, *words])

@@ -1,0 +1,41 @@
+"""Tables of what is there when Snakemake ends with an error, beside the paths of its rules."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from crepe import layout
+
+
+def show(study: str, config: str) -> None:
+    """Write a study's partial table and report, and remove the whole ones if they say something else.
+
+    A table of earlier settings would pass for one of the present ones. Snakemake makes it again when all runs are
+    there. The rules' own paths are never written: Snakemake would take a partial table for the whole one.
+
+    Args:
+        study: its name.
+        config: its configuration, as `crepe table --config` takes it.
+    """
+    for command in ("table", "report"):
+        if subprocess.call([sys.executable, "-m", "crepe", command, "--partial", "--config", config]):
+            return
+    table, partial = layout.table(study), layout.partial(study)
+    if table.exists() and table.read_bytes() == partial.read_bytes():
+        forget(study)
+        return
+    for path in (table, layout.table(study, "md"), layout.report(study), *_metrics(study)):
+        path.unlink(missing_ok=True)
+    print(
+        f"What is there of the study: {layout.partial(study, 'md')}, {layout.partial(study, 'html')}", file=sys.stderr
+    )
+
+
+def forget(study: str) -> None:
+    """Remove a study's partial table and report."""
+    for suffix in ("csv", "md", "html"):
+        layout.partial(study, suffix).unlink(missing_ok=True)
+
+
+def _metrics(study: str) -> list[Path]:
+    return list((layout.study(study) / layout.METRICS_FOLDER).glob("*.json"))
