@@ -26,8 +26,7 @@ from crepe.options import add_config, add_device, add_precision, add_shards
 from crepe.records import provenance
 from crepe.records.history import History
 from crepe.records.run import Data, Rows, RunRecord
-from crepe.training import checkpoints, heartbeat
-from crepe.training import snapshots as kernels
+from crepe.training import checkpoints, heartbeat, snapshots
 from crepe.training.augmentation import training
 from crepe.training.loop import Training, fit
 from crepe.training.setup import prepare
@@ -87,7 +86,7 @@ def train(
 ) -> None:
     """Train `model` on the shards in `folder`; writes model.safetensors, history.csv and run.json to `output`.
 
-    The first layer of a ConvNet over characters is kept as a picture an epoch (`crepe.training.snapshots`).
+    The first layer of a ConvNet over characters is kept after each epoch (`crepe.training.snapshots`).
 
     Args:
         config: the configuration that has both keys.
@@ -147,7 +146,7 @@ def train(
     def show(epoch: int) -> None:
         layer = run.network.first_layer if start.model.feature.kind == "characters" else None
         if layer is not None:
-            kernels.save(output, epoch, layer.cpu().numpy())
+            snapshots.save(output, epoch, layer.cpu().numpy())
 
     with alone(output):
         for name in RESULTS:

@@ -9,13 +9,13 @@ from PIL import Image
 from crepe.cli import main
 from crepe.data import shards
 from crepe.errors import CrepeError
-from crepe.inference import weights
-from crepe.inference.weights import PALETTE, Layer, answers, films, first_layer, levels, png, strongest
+from crepe.inference import first_layer as library
+from crepe.inference.first_layer import PALETTE, Layer, answers, films, first_layer, levels, png, strongest
 from crepe.io.files import write_json
 from crepe.models import saved
 from crepe.ragged import Ragged
 from crepe.text.alphabet import quantize
-from crepe.training import snapshots as kernels
+from crepe.training import snapshots
 from crepe.training.train import train
 from tests.support.records import write_record
 from tests.support.shards import Tiny
@@ -85,21 +85,21 @@ def test_films_end_with_the_trained_layer(run):
     film = films(run, layer, [2, 0])
     assert list(film) == [0, 1, 2, 3]
     assert np.array_equal(film[3], layer.kernels[[2, 0]])
-    assert np.array_equal(film[1], kernels.read(run)[1][[2, 0]])
+    assert np.array_equal(film[1], snapshots.read(run)[1][[2, 0]])
 
 
 def test_of_many_epochs_some_are_shown(tmp_path):
     layer = looking_for("parlour")
     for epoch in range(31):
-        kernels.save(tmp_path, epoch, layer.kernels * (epoch + 1) / 31)
+        snapshots.save(tmp_path, epoch, layer.kernels * (epoch + 1) / 31)
     write_record(tmp_path, epochs=30)
     assert list(films(tmp_path, layer, [0])) == [0, 7, 14, 22, 29, 30]
 
 
-def test_pictures_of_another_training_are_not_shown(tmp_path):
+def test_snapshots_of_another_training_are_not_shown(tmp_path):
     layer = looking_for("parlour")
     for epoch in range(3):
-        kernels.save(tmp_path, epoch, looking_for("vanilla").kernels)
+        snapshots.save(tmp_path, epoch, looking_for("vanilla").kernels)
     write_record(tmp_path, epochs=2)
     assert list(films(tmp_path, layer, [0])) == [2]
 
@@ -124,7 +124,7 @@ def test_the_command(run, tiny, capsys):
     assert main(command) == 0
     *printed, picture = capsys.readouterr().out.splitlines()
     assert picture == str(run / "weights/strongest.png")
-    assert len(printed) == weights.SHOWN
+    assert len(printed) == library.SHOWN
     assert printed[0].startswith(f"kernel {strongest(first_layer(run))[0]}: '")
     first = (run / "weights/strongest.png").read_bytes()
     with Image.open(run / "weights/strongest.png") as image:
@@ -132,7 +132,7 @@ def test_the_command(run, tiny, capsys):
     assert main(command) == 0
     assert (run / "weights/strongest.png").read_bytes() == first
     # It is no picture of an epoch.
-    assert list(kernels.read(run)) == [0, 1, 2, 3]
+    assert list(snapshots.read(run)) == [0, 1, 2, 3]
 
 
 def test_other_shards_are_refused(run, tiny, capsys):

@@ -12,7 +12,7 @@ from crepe.config import Config, load
 from crepe.evaluation.metrics import confusion, wilson
 from crepe.io.files import UNSEALED, digest, seal, write_json, write_text
 from crepe.ragged import Ragged
-from crepe.training import snapshots as kernels
+from crepe.training import snapshots
 from tests.support.shards import write as write_shards
 from tests.support.study import HISTORY, reseal, write_run
 
@@ -119,4 +119,4 @@ def _run(config: Config, dataset: str, model: str, seed: int) -> None:
         seal(folder / "model.safetensors")
         for epoch in range(0, EPOCHS + 1, 6):
             scale = 1 if epoch == EPOCHS else 0.5
-            kernels.save(folder, epoch, scale * weight[:, :, 0, ::-1])
+            snapshots.save(folder, epoch, scale * weight[:, :, 0, ::-1])

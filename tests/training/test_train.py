@@ -168,7 +168,7 @@ def test_a_rate_that_is_too_high_ends_the_command(tiny: Tiny, tmp_path: Path, ca
     )
     # What onlookers saw is left, and nothing else.
     assert {path.name for path in folder.iterdir()} == {"progress.json", "weights"}
-    assert {path.name for path in (folder / "weights").iterdir()} == {"epoch-000.png"}
+    assert {path.name for path in (folder / "weights").iterdir()} == {"epoch-000.safetensors"}
     assert main(["evaluate", str(folder), "--shards", str(tiny.folder / "chars"), "--device", "cpu"]) == 1
 
 

@@ -3,9 +3,11 @@
 from base64 import b64encode
 from typing import Any
 
+import numpy as np
+
 from crepe import layout
 from crepe.config import Config
-from crepe.inference import weights
+from crepe.inference import first_layer
 from crepe.io.files import digest
 from crepe.layout import MANIFEST
 from crepe.results.grid import Run
@@ -20,16 +22,16 @@ def layer(config: Config, run: Run, texts: bool) -> dict[str, Any] | None:
         texts: whether pieces of test texts may be shown.
 
     Raises:
-        CrepeError: the model, a picture of weights or the shards are damaged.
+        CrepeError: the model, a snapshot of weights or the shards are damaged.
     """
     if not (run.folder / layout.MODEL).exists():
         return None
-    first = weights.first_layer(run.folder)
+    first = first_layer.first_layer(run.folder)
     if first is None:
         return None
-    chosen = weights.strongest(first)
-    film = weights.films(run.folder, first, chosen)
-    found: list[list[weights.Answer]] = [[] for _ in chosen]
+    chosen = first_layer.strongest(first)
+    film = first_layer.films(run.folder, first, chosen)
+    found: list[list[first_layer.Answer]] = [[] for _ in chosen]
     model = config.model(run.record.model).model
     shards = layout.shards(model.feature, run.record.dataset)
     if not texts:
@@ -39,7 +41,7 @@ def layer(config: Config, run: Run, texts: bool) -> dict[str, Any] | None:
     elif digest(shards / MANIFEST) != run.record.data.manifest:
         lacking = f"The texts that activate them are not shown: {shards} is not the data that the run was trained on."
     else:
-        lacking, found = "", weights.answers(first, chosen, weights.tested(run.folder, shards))
+        lacking, found = "", first_layer.answers(first, chosen, first_layer.tested(run.folder, shards))
     return {
         "characters": first.characters.replace("\n", "⏎"),
         "epochs": list(film),
@@ -47,9 +49,13 @@ def layer(config: Config, run: Run, texts: bool) -> dict[str, Any] | None:
         "kernels": [
             {
                 "number": kernel,
-                "picture": b64encode(weights.png(weights.levels([epoch[place] for epoch in film.values()]))).decode(),
+                "picture": _picture([epoch[place] for epoch in film.values()]),
                 "answers": found[place],
             }
             for place, kernel in enumerate(chosen)
         ],
     }
+
+
+def _picture(film: list[np.ndarray]) -> str:
+    return b64encode(first_layer.png(first_layer.levels(film))).decode()

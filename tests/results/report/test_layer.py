@@ -74,10 +74,10 @@ def test_without_the_model_or_such_a_layer(study):
     assert layer(config, run, texts=True) is None
 
 
-def test_a_damaged_picture_of_weights_ends_it(study, capsys):
+def test_a_damaged_snapshot_ends_it(study, capsys):
     _, run = study
-    (run.folder / "weights/epoch-006.png").write_bytes(b"x")
+    (run.folder / "weights/epoch-006.safetensors").write_bytes(b"x")
     part = json.dumps({"datasets": ["ag_news"], "models": ["conv-small"]})
     assert main(["report", "--config", part]) == 1
-    assert "epoch-006.png: is no picture of weights" in capsys.readouterr().err
+    assert "epoch-006.safetensors: is damaged" in capsys.readouterr().err
     assert not Path("results/paper/report.html").exists()
