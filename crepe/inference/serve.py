@@ -88,7 +88,7 @@ def main(options: argparse.Namespace) -> None:
     try:
         rate = limits.parse(options.rate)
     except ValueError as error:
-        raise CrepeError(f"--rate {options.rate}", "is no rate", "write it as 10/second or 100/minute") from error
+        raise CrepeError(f"--rate {options.rate}", "is not a rate", "write it as 10/second or 100/minute") from error
     with listen(options.host, options.port) as listener:
         classifier = load(options.model, options.device, precision="float32")
         server = Server(application(classifier, _title(Path(options.model)), rate))
@@ -345,7 +345,7 @@ def _check(asked: Texts) -> None:
         try:
             size = len((text if isinstance(text, str) else " ".join(text)).encode())
         except UnicodeEncodeError:
-            raise HTTPException(422, f"text {number} is no text: it has half of a surrogate pair") from None
+            raise HTTPException(422, f"text {number} is not text: it has half of a surrogate pair") from None
         if size > TEXT_BYTES:
             raise HTTPException(413, f"text {number} has {size:,} bytes; at most {TEXT_BYTES:,}")
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 PAGE = (ROOT / "docs/using-a-model.md").read_text()
 COMMANDS = re.findall(r"^    (.+)$", re.sub(r"```.*?```", "", PAGE, flags=re.S), flags=re.M)
 PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
-SETTING, *PLAIN, SERVE, CURL = COMMANDS
+SETTING, *PLAIN, SERVE, POST, HEALTH, METRICS = COMMANDS
 
 
 def environment():
@@ -27,7 +27,7 @@ def environment():
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a model where the page has one and all commands but the last two were run in, and what was said."""
+    """A folder where the page has its model, and what the commands printed there, but for those that need a server."""
     folder = tmp_path_factory.mktemp("using")
     write(folder / SETTING.partition("=")[2], "n-grams")
     script = "\n".join(["set -eux", SETTING, *PLAIN])
@@ -66,9 +66,13 @@ def test_serving(place):
     ) as server:
         try:
             url = server.stdout.readline().split()[0]
-            command = CURL.replace("http://127.0.0.1:8000/", url)
-            said = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
+            predicted, health, metrics = (
+                subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
+                for command in (command.replace("http://127.0.0.1:8000/", url) for command in (POST, HEALTH, METRICS))
+            )
         finally:
             server.terminate()
-    assert '"class":' in said
+    assert '"class":' in predicted
+    assert '"status":"ok"' in health
+    assert "crepe_texts_total 1.0" in metrics
     assert server.returncode == 0

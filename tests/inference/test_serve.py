@@ -83,7 +83,7 @@ def test_fields_and_reasons(client):
         ({"texts": [1]}, 422, "texts.0"),
         ({"text": ["a"]}, 422, "texts: Field required"),
         ({"texts": [], "explain": "yes"}, 422, "explain: "),
-        (b'{"texts": ["\\ud800"]}', 422, "text 1 is no text: it has half of a surrogate pair"),
+        (b'{"texts": ["\\ud800"]}', 422, "text 1 is not text: it has half of a surrogate pair"),
         (b'{"texts": [', 422, ""),
         (b"\xff", 400, ""),
         (b"[" * 100_000, 400, ""),
@@ -219,7 +219,7 @@ def test_rate_and_a_clean_end(folder, number):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--rate", "often"], "--rate often: is no rate; write it as 10/second or 100/minute"),
+        (["--rate", "often"], "--rate often: is not a rate; write it as 10/second or 100/minute"),
         (["--port", "70000"], "--port 70000: cannot listen there"),
         (["--host", "no.such.host.invalid"], "--host no.such.host.invalid --port 8000: cannot listen there"),
     ],

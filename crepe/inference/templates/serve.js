@@ -1,10 +1,10 @@
 
 "use strict";
-const PAUSE = 120, REST = 300; // ms: between asking for bars, and without typing before asking for colours
-const LEVELS = 12; // of a colour
+const PAUSE = 120, REST = 300; // ms: delay between requests for bars; pause in typing before a request for colours
+const LEVELS = 12; // shades of a colour
 const [text, marks, bars, status, best, example] =
   ["text", "marks", "bars", "status", "class", "example"].map((id) => document.getElementById(id));
-let shown = ""; // the text that `weights` are of, one for each of its UTF-16 units
+let shown = ""; // the text to which `weights` belong, one for each of its UTF-16 units
 let weights = [];
 let busy = false, due = 0, rest = 0; // timers, 0 for none
 
@@ -20,7 +20,7 @@ async function ask(value, explain) {
     if (answer.ok) return (await answer.json()).predictions[0];
     if (answer.status !== 429) {
       const reason = await answer.json().catch(() => ({}));
-      throw new Error(reason.detail ?? `The server refuses: ${answer.status}`);
+      throw new Error(reason.detail ?? `The server answered with status ${answer.status}.`);
     }
     await wait(1000 * Number(answer.headers.get("Retry-After") ?? 1));
   }
@@ -42,7 +42,7 @@ function draw(answer) {
   best.textContent = answer ? answer.class : "the class";
 }
 
-// Colours of what has not changed stay where they are until there are new ones.
+// Keep the colours of unchanged parts until new ones arrive.
 function carry() {
   const value = text.value, shorter = Math.min(value.length, shown.length);
   let before = 0, after = 0;
@@ -76,7 +76,7 @@ function paint() {
     }
     parts.append(part);
   }
-  parts.append("\u200b"); // A last empty line has its height, too.
+  parts.append("\u200b"); // Gives an empty last line its height.
   marks.replaceChildren(parts);
 }
 
@@ -106,7 +106,7 @@ async function update(explain) {
   }
 }
 
-// While someone types on and on, bars follow all the same.
+// The bars also follow somebody who types without a pause.
 function soon() {
   clearTimeout(rest);
   due ||= setTimeout(update, PAUSE, false);
@@ -120,5 +120,5 @@ text.addEventListener("input", () => {
 
 example.textContent = `curl ${new URL("predict", location)} -H 'Content-Type: application/json' \\
   -d '{"texts": ["A text."]}'`;
-if (text.value) text.dispatchEvent(new Event("input")); // What a browser kept of an earlier visit.
+if (text.value) text.dispatchEvent(new Event("input")); // Text that the browser kept from an earlier visit.
 else paint();
