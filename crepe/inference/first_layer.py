@@ -1,16 +1,15 @@
 """The first layer of a trained ConvNet over characters: its kernels, their history, what they answer to."""
 
-import json
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from crepe.data import shards
 from crepe.errors import CrepeError
-from crepe.io.files import check_seal, digest
+from crepe.io import tensors
+from crepe.io.files import digest
 from crepe.layout import MANIFEST, MODEL
 from crepe.ragged import Ragged
 from crepe.records.run import RunRecord
@@ -68,15 +67,13 @@ def first_layer(run: Path) -> Layer | None:
         CrepeError: there is no model, or it is damaged.
     """
     path = run / MODEL
-    check_seal(path, _REMEDY)
+    about, held = tensors.read(path, _REMEDY)
     try:
-        with safe_open(path, framework="np") as file:
-            about = json.loads(file.metadata()["crepe"])
-            if about["feature"]["kind"] != "characters" or about["network"]["kind"] != "convnet":
-                return None
-            weight, bias = (file.get_tensor(f"convolutions.0.{name}") for name in ("weight", "bias"))
-            alphabet = characters(about["feature"]["alphabet"])
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        if about["feature"]["kind"] != "characters" or about["network"]["kind"] != "convnet":
+            return None
+        weight, bias = (held[f"convolutions.0.{name}"].numpy() for name in ("weight", "bias"))
+        alphabet = characters(about["feature"]["alphabet"])
+    except (ValueError, KeyError, TypeError) as error:
         raise CrepeError(path, f"is no model that this version can use ({error})", _REMEDY) from error
     # The network reads backwards.
     return Layer(weight[: snapshots.MOST, :, 0, ::-1], bias[: snapshots.MOST], alphabet)

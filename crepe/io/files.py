@@ -1,12 +1,13 @@
-"""Files that appear whole or not at all, and the digests that show whether they still are what was written.
+"""Write files that appear whole or not at all, and compare files with their digests.
 
-**Seals.** A file of the project's own that has room for text near its front carries its own digest there: the sha256 of
-its bytes, 64 zeros standing where the digest stands. JSON files have it as their first key, files of tensors in their
-metadata (`crepe.io.tensors`). A file without a seal is refused like one whose seal does not fit, so that damage to the
-seal shows, too.
+Damage to a file shows when the file is read:
 
-**Records.** Files of other formats, as Parquet and Arrow, have their sha256 in a sealed JSON file beside them, which is
-compared whenever they are opened.
+- Parquet, Arrow, CSV files and models have their sha256 in a JSON file beside them: `check` compares it.
+- Files of tensors have a sha256 of their own in their metadata: `crepe.io.tensors`.
+- JSON files have no checksum. Their readers are typed (`crepe.io.section`) and compare what they say with each other:
+  each result of metrics.json follows from its confusion matrix, and each digest must fit its file. A changed letter
+  or digit that leaves valid JSON with values of the right types goes unnoticed where nothing else repeats it, as in
+  the name of a device.
 """
 
 import hashlib
@@ -25,14 +26,7 @@ from crepe.errors import CrepeError
 from crepe.io.locks import first_free
 
 _RANDOM = "?" * 8
-"""What `tempfile` puts into names, as a pattern."""
-
-UNSEALED = "sha256:" + "0" * 64
-"""What stands in a file where its seal comes."""
-_FRONT = 256
-"""The seal is among so many of its first bytes."""
-_PIECE = 2**20
-"""Bytes read at a time."""
+"""Pattern of the random letters that `tempfile` puts into names."""
 
 
 @contextmanager
@@ -131,89 +125,49 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, value: Mapping[str, Any]) -> None:
-    """Write `value` as sealed, indented JSON with a final newline, whole or not at all."""
-    text = json.dumps({"seal": UNSEALED, **value}, indent=2, ensure_ascii=False, allow_nan=False)
-    with replacing(path) as temporary:
-        temporary.write_text(f"{text}\n", encoding="utf-8")
-        seal(temporary)
+    """Write `value` as indented JSON with a final newline, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path | str, again: str) -> dict[str, Any]:
-    """Read what `write_json` wrote.
+def read_json(path: Path | str, remedy: str) -> dict[str, Any]:
+    """Read a JSON file with a mapping at its top level; the key `seal`, a checksum of crepe 0.1, is left out.
 
     Args:
         path: the file.
-        again: what makes it again, for messages, as "run `crepe clean` again".
+        remedy: for messages: how to make the file again.
 
     Raises:
         CrepeError: the file is missing, unreadable, damaged or no JSON.
     """
-    check_seal(path, again)
     try:
-        content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        del content["seal"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise CrepeError(path, f"is not JSON as this program writes it ({error})", again) from error
-    return content
-
-
-def seal(path: Path | str) -> None:
-    """Put a file's digest where `UNSEALED` first stands in it."""
-    place, _, sha256 = _sealed(path)
-    with Path(path).open("rb+") as stream:
-        stream.seek(place)
-        stream.write(sha256)
-
-
-def check_seal(path: Path | str, again: str) -> None:
-    """Compare a file with the digest that `seal` put into it.
-
-    Args:
-        path: the file.
-        again: what makes it again, for messages.
-
-    Raises:
-        CrepeError: the file is missing, unreadable or damaged.
-    """
-    try:
-        _, found, sha256 = _sealed(path)
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CrepeError(path, "is missing", again) from None
+        raise CrepeError(path, "is missing", remedy) from None
     except OSError as error:
-        raise CrepeError(path, f"cannot be read: {error.strerror or error}") from error
-    except ValueError:
-        raise CrepeError(path, "is damaged, or of another version: it has no checksum of its own", again) from None
-    if found != sha256:
-        raise CrepeError(path, "is damaged: its checksum does not fit its content", again)
+        raise CrepeError(path, f"cannot be read: {error.strerror or error}", remedy) from error
+    except (ValueError, RecursionError) as error:
+        raise CrepeError(path, f"is damaged, or no JSON ({error})", remedy) from error
+    if not isinstance(content, dict):
+        raise CrepeError(path, "is damaged: expected keys and values", remedy)
+    return {key: value for key, value in content.items() if key != "seal"}
 
 
-def _sealed(path: Path | str) -> tuple[int, bytes, bytes]:
-    """Where a file's seal stands, what it says, and what it should say."""
-    with Path(path).open("rb") as stream:
-        front = stream.read(_FRONT)
-        place = front.index(b"sha256:") + 7
-        hasher = hashlib.sha256(front[:place] + b"0" * 64 + front[place + 64 :])
-        while piece := stream.read(_PIECE):
-            hasher.update(piece)
-    return place, front[place : place + 64], hasher.hexdigest().encode()
-
-
-def check(path: Path | str, sha256: str | None, record: str, again: str) -> None:
+def check(path: Path | str, sha256: str | None, record: str, remedy: str) -> None:
     """Compare a file with the digest that a record has of it.
 
     Args:
         path: the file.
         sha256: its digest; None if the record has none, which no file goes with.
         record: the file that has the digest, for messages.
-        again: what makes both again, for messages.
+        remedy: for messages: how to make both again.
 
     Raises:
         CrepeError: the file is missing, unreadable or another one.
     """
     if not Path(path).exists():
-        raise CrepeError(path, "is missing", again)
+        raise CrepeError(path, "is missing", remedy)
     if digest(path) != sha256:
-        raise CrepeError(path, f"is damaged, or not the file that {record} speaks of (sha256 differs)", again)
+        raise CrepeError(path, f"is damaged, or not the file that {record} speaks of (sha256 differs)", remedy)
 
 
 def digest(path: Path | str, algorithm: str = "sha256") -> str:

@@ -1,19 +1,25 @@
-"""Tensors and facts about them in one sealed file: safetensors with JSON in its metadata, and no pickle."""
+"""Files of tensors and facts about them: safetensors with JSON in its metadata, and no pickle.
 
+The metadata have the sha256 of the facts and of the tensors' names, types, shapes and bytes, which is compared whenever
+a file is read.
+"""
+
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from crepe.errors import CrepeError
-from crepe.io.files import UNSEALED, check_seal, replacing, seal
+from crepe.io.files import replacing
 
-# One key: safetensors writes several in an order of its own every time.
 _KEY = "crepe"
+"""The only key of the metadata: safetensors writes several in an order that differs from time to time."""
 
 
 def write(path: Path | str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -21,36 +27,48 @@ def write(path: Path | str, about: Mapping[str, Any], tensors: Mapping[str, Tens
 
     Args:
         path: the file.
-        about: what JSON can hold.
+        about: facts, as JSON can hold them.
         tensors: by name, on any device.
 
     Raises:
         CrepeError: the file cannot be written.
     """
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    facts = json.loads(json.dumps(about))
     with replacing(path) as temporary:
         try:
-            save_file(held, temporary, {_KEY: json.dumps({"seal": UNSEALED, **about})})
+            save_file(held, temporary, {_KEY: json.dumps({"sha256": _digest(facts, held), **facts})})
         except SafetensorError as error:
             raise OSError(str(error)) from error
-        seal(temporary)
 
 
-def read(path: Path | str, again: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Facts and tensors, on the CPU, as `write` wrote them.
+def read(path: Path | str, remedy: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read the facts and the tensors that `write` wrote, onto the CPU.
 
     Args:
         path: the file.
-        again: what makes it again, for messages.
+        remedy: for messages: how to make the file again.
 
     Raises:
         CrepeError: the file is missing, unreadable, damaged or of another kind.
     """
-    check_seal(path, again)
+    if not Path(path).exists():
+        raise CrepeError(path, "is missing", remedy)
     try:
         with safe_open(path, framework="pt") as file:
             about: dict[str, Any] = json.loads(file.metadata()[_KEY])
-            del about["seal"]
-            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CrepeError(f"{path}: is no file of tensors of this program ({error}); {again}") from error
+            sha256 = about.pop("sha256")
+            held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CrepeError(path, f"is damaged, or no file of tensors of this version ({error})", remedy) from error
+    if _digest(about, held) != sha256:
+        raise CrepeError(path, "is damaged: its checksum does not fit its content", remedy)
+    return about, held
+
+
+def _digest(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    hasher = hashlib.sha256(json.dumps(about).encode())
+    for name, tensor in sorted(tensors.items()):
+        hasher.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        hasher.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return hasher.hexdigest()

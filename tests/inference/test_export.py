@@ -123,7 +123,7 @@ def test_refusals_leave_nothing_behind(exported, tmp_path, capsys):
     damaged = shutil.copytree(run, tmp_path / "damaged")
     (damaged / "metrics.json").write_text("{}")
     assert main(["export", str(damaged), "--to", str(tmp_path / "out")]) == 1
-    assert "metrics.json: is damaged, or of another version" in capsys.readouterr().err
+    assert "metrics.json: rows: is missing; delete it and run `crepe evaluate`" in capsys.readouterr().err
     other = shutil.copytree(run, tmp_path / "other")
     record = json.loads((other / "run.json").read_text()) | {"classes": ["a", "b", "c"]}
     write_json(other / "run.json", record)

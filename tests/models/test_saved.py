@@ -20,10 +20,10 @@ def foreign(path):
     ("content", "message"),
     [
         (None, "is missing; run `crepe train` again, or `dvc pull`"),
-        (b"", "is damaged, or of another version"),
-        (b"\x10\0\0\0\0\0\0\0not json at all!", "is damaged, or of another version"),
+        (b"", "is damaged, or no file of tensors of this version"),
+        (b"\x10\0\0\0\0\0\0\0not json at all!", "is damaged, or no file of tensors of this version"),
         (POINTER, "only points to a model that Git LFS keeps; fetch it: git lfs pull"),
-        (foreign, "is damaged, or of another version: it has no checksum of its own"),
+        (foreign, "is damaged, or no file of tensors of this version"),
         ({}, "is no model that this version can use"),
         ({"network": [1]}, "is no model that this version can use"),
     ],
@@ -44,5 +44,5 @@ def test_refusals(tmp_path, content, message):
 def test_a_truncated_model(tmp_path):
     path = write(tmp_path, "bag") / saved.FILE
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(CrepeError, match="is damaged: its checksum does not fit"):
+    with pytest.raises(CrepeError, match="is damaged"):
         saved.load(path, torch.device("cpu"))

@@ -5,12 +5,13 @@ import math
 
 import numpy as np
 import polars as pl
-from safetensors.numpy import save_file
+import torch
 
 from crepe import layout
 from crepe.config import Config, load
 from crepe.evaluation.metrics import confusion, wilson
-from crepe.io.files import UNSEALED, digest, seal, write_json, write_text
+from crepe.io import tensors
+from crepe.io.files import digest, write_json, write_text
 from crepe.ragged import Ragged
 from crepe.training import snapshots
 from tests.support.shards import write as write_shards
@@ -113,10 +114,9 @@ def _run(config: Config, dataset: str, model: str, seed: int) -> None:
     if characters:
         symbols = len(feature.characters or "")
         weight = chance.normal(0, 0.05, (8, symbols, 1, 7)).astype(np.float32)
-        tensors = {"convolutions.0.weight": weight, "convolutions.0.bias": np.zeros(8, np.float32)}
+        held = {"convolutions.0.weight": torch.from_numpy(weight), "convolutions.0.bias": torch.zeros(8)}
         about = {"feature": feature.as_dict(), "network": {"kind": "convnet"}}
-        save_file(tensors, folder / "model.safetensors", {"crepe": json.dumps({"seal": UNSEALED, **about})})
-        seal(folder / "model.safetensors")
+        tensors.write(folder / "model.safetensors", about, held)
         for epoch in range(0, EPOCHS + 1, 6):
             scale = 1 if epoch == EPOCHS else 0.5
             snapshots.save(folder, epoch, scale * weight[:, :, 0, ::-1])

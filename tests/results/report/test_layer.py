@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from safetensors.numpy import save_file
 
 from crepe.cli import main
-from crepe.io.files import UNSEALED, seal
+from crepe.io import tensors
 from crepe.results.grid import grids
 from crepe.results.report.layer import layer
 from tests.support import whole
@@ -67,8 +66,7 @@ def test_without_the_model_or_such_a_layer(study):
     config, run = study
     model = run.folder / "model.safetensors"
     about = {"feature": {"kind": "words"}, "network": {"kind": "linear"}}
-    save_file({}, model, {"crepe": json.dumps({"seal": UNSEALED, **about})})
-    seal(model)
+    tensors.write(model, about, {})
     assert layer(config, run, texts=True) is None
     model.unlink()
     assert layer(config, run, texts=True) is None
