@@ -265,12 +265,14 @@ CASES: dict[str, list[Case]] = {
             put("data/raw/a.dat", "UTF-8\n"),
             OTHER_THESAURUS,
         ),
-        Case("A thesaurus where none can be", ENCODE, config=entry("features", FEATURE, kind="ngrams", max_n=2)),
-        Case("An unknown alphabet", ENCODE, config=entry("features", FEATURE, kind="characters", alphabet="runes")),
         Case(
-            "Words that are too rare for means",
-            ENCODE,
-            config=entry("features", FEATURE, kind="means", clusters=2, vector_size=2, min_count=999, epochs=1),
+            "A thesaurus where none can be",
+            "encode toys ngrams",
+            config=entry("features", "ngrams", thesaurus="synonyms"),
+        ),
+        Case("An unknown alphabet", "encode toys chars", config=entry("features", "chars", alphabet="runes")),
+        Case(
+            "Words that are too rare for means", "encode toys means", config=entry("features", "means", min_count=999)
         ),
     ],
     "Word vectors": [
