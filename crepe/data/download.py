@@ -9,7 +9,6 @@ then the next one is tried. Of several downloads of one file, one works and the 
 """
 
 import argparse
-import json
 import re
 import ssl
 import sys
@@ -25,9 +24,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util.retry import Retry
 
-from crepe import __version__, config
+from crepe import __version__, config, layout
 from crepe.config.catalog import Dataset, Source, Thesaurus, Vectors
-from crepe.data import archive, web
+from crepe.data import archive, store, web
 from crepe.errors import CrepeError
 from crepe.io.files import alone, digest, replacing, settle, writing
 from crepe.io.progress import meter, quantity
@@ -111,17 +110,21 @@ def main(options: argparse.Namespace) -> None:
         entry = settings.vectors(key)
     else:
         entry = settings.dataset(key)
-    suffix = _file(entry).suffix
-    download(key, entry, options.output or Path("data/raw") / f"{key}{suffix}")
+    place = layout.archive(key).with_name(f"{key}{_file(entry).suffix}")
+    output = options.output or place
+    # A file that is wanted elsewhere is none of the project's.
+    download(key, entry, output, layout.store("") if output.parent == place.parent else None)
 
 
-def download(key: str, entry: Entry, path: Path | str) -> None:
+def download(key: str, entry: Entry, path: Path | str, kept: Path | None = None) -> None:
     """Bring a dataset's archive, a thesaurus or word vectors to `path`, unless the right file is there.
 
     Args:
         key: the name in messages.
         entry: its sources are tried in order.
         path: the file; its folder is made if missing.
+        kept: folder of files by their checksum, see `crepe.data.store`. A file that is there is not downloaded, and
+            what is downloaded is kept there. None keeps nothing.
 
     Raises:
         CrepeError: no source gave the file (the text says why, for each), or `path` cannot be written.
@@ -130,30 +133,46 @@ def download(key: str, entry: Entry, path: Path | str) -> None:
     if path.is_dir():
         raise CrepeError(f"{path}: is a folder; name the {file.noun}'s file")
     with alone(path.parent, path.name):
-        if not (path.exists() and _stands(key, entry, path)):
-            _from_any(key, entry, path, file)
+        if path.exists() and _stands(key, entry, path):
+            return
+        if kept is not None and (found := store.find(kept, entry.sources)):
+            store.place(found[0], path)
+            _tell(f"{key}: {path}: was in {kept} already, the {file.noun} of {_label(found[1])}")
+        else:
+            _from_any(key, entry, path, file, kept)
+        if kept is not None:
+            # A file that stood at `path`, and was not the right one.
+            (kept / path.name).unlink(missing_ok=True)
 
 
-def _from_any(key: str, entry: Entry, path: Path, file: _File) -> None:
+def _from_any(key: str, entry: Entry, path: Path, file: _File, kept: Path | None) -> None:
     """Bring the file to `path` from the first source that has it."""
     faults = []
     for source in entry.sources:
         try:
-            if source.local is None:
-                _from_network(key, source, path, file)
+            target = _target(path, source, kept)
+            if target == path:
+                _from(key, source, path, file)
             else:
-                _from_disk(source, path, file)
+                with alone(target.parent, target.name):
+                    # Of several downloads of one file, the others find it there.
+                    if not store.find(target.parent, [source]):
+                        _from(key, source, target, file)
+                store.place(target, path)
         except _SourceError as fault:
             _tell(f"{key}: {_label(source)}: {fault}")
             faults.append(f"  {source.name + ', ' if source.name else ''}{source.url}: {fault}")
         else:
             for other in entry.sources:
-                partial_file(path, other).unlink(missing_ok=True)
+                partial_file(_target(path, other, kept), other).unlink(missing_ok=True)
             _tell(f"{key}: {path}: {quantity(path.stat().st_size, 'B')} from {_label(source)}")
             return
-    url = f"file:///FOLDER/{key}{file.suffix}"
-    overlay = json.dumps({"catalog": {file.section: {key: {"sources": [{"url": url}]}}}})
-    remedy = f"Name another source, for instance by --config '{overlay}', or put the {file.noun} at {path} by hand"
+    if kept is None or any(source.checksum is None for source in entry.sources) or not entry.sources:
+        place = f"at {path}"
+    else:
+        place = f"into {kept}/ under any name"
+    entries = f"catalog.{file.section}.{key}.sources"
+    remedy = f"Put the {file.noun} {place}, or name another source in the configuration: {entries}"
     listed = faults or ["  the configuration names none"]
     raise CrepeError("\n".join([f"no source has the {file.noun} of {key}:", *listed, remedy]))
 
@@ -192,6 +211,19 @@ def _from_disk(source: Source, path: Path, file: _File) -> None:
         with temporary.open("wb") as copy:
             copyfileobj(original, copy, PIECE)
         _verify(temporary, source, file)
+
+
+def _target(path: Path, source: Source, kept: Path | None) -> Path:
+    """The place of a source's file: in the store, if there is one and the source has a checksum."""
+    return path if kept is None or source.checksum is None else kept / source.checksum[1]
+
+
+def _from(key: str, source: Source, path: Path, file: _File) -> None:
+    """Bring the file to `path` from a source."""
+    if source.local is None:
+        _from_network(key, source, path, file)
+    else:
+        _from_disk(source, path, file)
 
 
 def _from_network(key: str, source: Source, path: Path, file: _File) -> None:

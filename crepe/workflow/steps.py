@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from crepe import layout
 from crepe.config import Config, load, merge
 from crepe.config.catalog import WEIGHTS, Dataset, Thesaurus, Vectors
+from crepe.data import store
 from crepe.workflow import lock
 from crepe.workflow.code import code
 
@@ -25,6 +26,9 @@ Wildcards = Any
 
 SECTIONS = {"dataset": "datasets", "thesaurus": "thesauri", "published": "vectors"}
 """Wildcard of a download and its section of the catalog."""
+
+PLACES = {"dataset": layout.archive, "thesaurus": layout.thesaurus, "published": layout.published_vectors}
+"""Wildcard of a download and its output."""
 
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd")
 """Devices of NVIDIA's and AMD's drivers."""
@@ -142,11 +146,13 @@ class Steps:
         """The file on this machine that a download copies, if that is its only source and has no checksum.
 
         Snakemake calls this for every study while it plans, before it takes its lock. If jobs are to run, a lock of a
-        Snakemake that was killed is removed first.
+        Snakemake that was killed is removed first, and files that stand at the outputs of downloads are kept.
         """
-        if self._alive is None and self._runs_jobs():
-            self._alive = lock.remove_if_stale()
         sources = self._entry(wildcards).sources
+        if self._runs_jobs():
+            self._alive = self._alive or lock.remove_if_stale()
+            ((kind, key),) = dict(wildcards).items()
+            store.adopt(PLACES[kind](key), layout.store(""), sources)
         if len(sources) == 1 and sources[0].local and not sources[0].checksum:
             return [str(sources[0].local)]
         return []

@@ -800,7 +800,7 @@ def test_what_is_no_thesaurus_is_refused(serve, target, content, fault):
         download("x", Thesaurus(sources=(source(serve(server.good, content=content).url, content),)), target)
     assert str(caught.value).startswith("no source has the thesaurus of x:\n")
     assert fault in str(caught.value)
-    assert '{"catalog": {"thesauri": {"x": {"sources": [{"url": "file:///FOLDER/x.dat"}]}}}}' in str(caught.value)
+    assert "name another source in the configuration: catalog.thesauri.x.sources" in str(caught.value)
     assert not target.exists()
 
 
@@ -828,6 +828,50 @@ def test_word_vectors(serve, tmp_path):
     assert not (tmp_path / "other.bin.gz").exists()
 
 
+# The store
+
+
+def test_what_is_downloaded_is_kept_and_not_downloaded_again(serve, target, tmp_path):
+    one, kept = serve(server.dropping(1000), server.good), tmp_path / "store"
+    it = source(one.url)
+    download("x", dataset(it), target, kept)
+    assert [path.name for path in kept.iterdir()] == [it.sha256]
+    assert target.samefile(kept / it.sha256)
+    target.unlink()
+    download("x", dataset(source("http://archive.invalid/x.tgz")), target, kept)
+    assert arrived(target)
+    assert len(one.paths) == 2
+
+
+def test_a_file_in_the_store_may_have_any_name(serve, target, tmp_path):
+    kept = tmp_path / "store"
+    kept.mkdir()
+    (kept / "from a friend.tgz").write_bytes(CONTENT)
+    (kept / "other.tgz").write_bytes(OTHER)
+    it = source("http://archive.invalid/x.tgz")
+    download("x", dataset(it), target, kept)
+    assert arrived(target)
+    assert {path.name for path in kept.iterdir()} == {it.sha256, "other.tgz"}
+
+
+def test_a_damaged_file_in_the_store_is_downloaded_again(serve, target, tmp_path):
+    kept, it = tmp_path / "store", source(serve(server.good).url)
+    kept.mkdir()
+    (kept / it.sha256).write_bytes(OTHER)
+    download("x", dataset(it), target, kept)
+    assert arrived(target)
+    assert (kept / it.sha256).read_bytes() == CONTENT
+
+
+def test_what_broke_off_is_continued_in_the_store(serve, target, tmp_path):
+    kept, it = tmp_path / "store", source(serve(server.good).url)
+    kept.mkdir()
+    module.partial_file(kept / it.sha256, it).write_bytes(CONTENT[:1000])
+    download("x", dataset(it), target, kept)
+    assert arrived(target)
+    assert [path.name for path in kept.iterdir()] == [it.sha256]
+
+
 # All together
 
 
@@ -841,8 +885,7 @@ def test_failure_lists_every_source_and_what_to_do(serve, target, tmp_path):
         f"  one, {one.url}: answers 404 Not Found",
         f"  {two.url}: answers with an HTML page, as Google Drive does when its quota is spent",
         f"  here, file://{tmp_path}/none: there is no such file",
-        """Name another source, for instance by --config '{"catalog": {"datasets": {"x": {"sources": """
-        f"""[{{"url": "file:///FOLDER/x.tgz"}}]}}}}}}}}', or put the archive at {target} by hand""",
+        f"Put the archive at {target}, or name another source in the configuration: catalog.datasets.x.sources",
     ]
 
 

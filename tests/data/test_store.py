@@ -1,0 +1,57 @@
+import hashlib
+import os
+
+import pytest
+
+from crepe.config.catalog import Source
+from crepe.data import store
+
+CONTENT = b"an archive"
+SOURCE = Source(url="https://example.org/x.tgz", sha256=hashlib.sha256(CONTENT).hexdigest(), bytes=len(CONTENT))
+BY_MD5 = Source(url="https://example.org/x.tgz", md5=hashlib.md5(CONTENT).hexdigest())
+
+
+@pytest.mark.parametrize("source", [SOURCE, BY_MD5])
+def test_a_file_is_found_by_its_content_and_named_by_its_checksum(tmp_path, source):
+    assert store.find(tmp_path / "none", [source]) is None
+    (tmp_path / "a").write_bytes(b"other")
+    (tmp_path / ".part").write_bytes(CONTENT)
+    assert store.find(tmp_path, [source]) is None
+    (tmp_path / "b").write_bytes(CONTENT)
+    kept = tmp_path / source.checksum[1]
+    assert store.find(tmp_path, [Source(url="local.tgz"), source]) == (kept, source)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".part", "a", kept.name])
+
+
+def test_a_file_is_placed_by_a_link_or_a_copy(tmp_path, monkeypatch):
+    kept = tmp_path / "kept"
+    kept.write_bytes(CONTENT)
+    store.place(kept, tmp_path / "raw/x.tgz")
+    assert kept.samefile(tmp_path / "raw/x.tgz")
+
+    def refuse(*_: object) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    store.place(kept, tmp_path / "raw/x.tgz")
+    assert not kept.samefile(tmp_path / "raw/x.tgz")
+    assert (tmp_path / "raw/x.tgz").read_bytes() == CONTENT
+
+
+def test_what_snakemake_would_delete_is_adopted_once(tmp_path):
+    folder, placed = tmp_path / "store", tmp_path / "x.tgz"
+    store.adopt(placed, folder, [SOURCE])
+    assert not folder.exists()
+    for content in (b"the wrong one", CONTENT):
+        placed.unlink(missing_ok=True)
+        placed.write_bytes(content)
+        for _ in range(2):
+            store.adopt(placed, folder, [SOURCE])
+            assert [path.name for path in folder.iterdir()] == ["x.tgz"]
+            assert placed.samefile(folder / "x.tgz")
+    found, _ = store.find(folder, [SOURCE])
+    store.adopt(placed, folder, [SOURCE])
+    assert list(folder.iterdir()) == [found]
+    # A file on this machine without a checksum is copied anew.
+    store.adopt(placed, tmp_path / "other", [Source(url="x.tgz")])
+    assert not (tmp_path / "other").exists()
