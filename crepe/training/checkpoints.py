@@ -1,6 +1,6 @@
-"""Checkpoints: where a training run stands, whole on disk, the last two kept.
+"""Checkpoints of a training: everything that its future depends on, in one file; the last two are kept.
 
-A file has the identity of the run, and its own checksum (`crepe.io.tensors`), so that a changed configuration and
+A file has the identity of the training, and its own checksum (`crepe.io.tensors`), so that a changed configuration and
 damage are both noticed.
 """
 
@@ -15,12 +15,23 @@ from crepe.errors import CrepeError
 from crepe.io import tensors
 
 KEPT = 2
+"""Checkpoints kept: should the newest be damaged, there is one before it."""
 
 
 def save(folder: Path, number: int, identity: str, state: dict[str, Any], held: Mapping[str, Tensor]) -> None:
-    """Write checkpoint `number` (batches done) and drop all others but the `KEPT` - 1 before it.
+    """Write a checkpoint, whole or not at all, and remove all others but the `KEPT` - 1 before it.
 
-    Those of higher numbers are what `load` passed over: without them gone, they would pass for the newest.
+    Those of higher numbers go, too: `load` has passed them over, and would take them for the newest.
+
+    Args:
+        folder: folder of the checkpoints.
+        number: batches trained.
+        identity: digest of all that the outcome of the training depends on.
+        state: progress, as JSON can hold it.
+        held: tensors by name.
+
+    Raises:
+        CrepeError: the file cannot be written.
     """
     path = _path(folder, number)
     tensors.write(path, {"identity": identity, "state": state}, held)
@@ -31,9 +42,10 @@ def save(folder: Path, number: int, identity: str, state: dict[str, Any], held: 
 
 
 def load(folder: Path, identity: str, like: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """State and tensors of the newest whole checkpoint of the run `identity`; None if there is none.
+    """Read state and tensors of the newest checkpoint that can be used; None if there is none.
 
-    Others, and those whose tensors have other names and shapes than `like`, are passed over with a warning.
+    Checkpoints that are damaged, of another identity, or whose tensors have other names or shapes than `like` are
+    passed over with a warning.
     """
     found = _all(folder)
     shapes = {name: tensor.shape for name, tensor in like.items()}
@@ -46,12 +58,12 @@ def load(folder: Path, identity: str, like: Mapping[str, Tensor]) -> tuple[dict[
         except CrepeError as error:
             _warn(str(error))
     if found:
-        _warn(f"{folder}: none of its checkpoints can be used; the run starts from the beginning")
+        _warn(f"{folder}: none of its checkpoints can be used; the training starts from the beginning")
     return None
 
 
 def remove(folder: Path) -> None:
-    """Remove all checkpoints: the run has ended."""
+    """Remove all checkpoints: the training is complete."""
     for path in _all(folder):
         path.unlink(missing_ok=True)
 

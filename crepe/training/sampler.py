@@ -1,4 +1,4 @@
-"""The sampler: which rows a batch of a training has."""
+"""The sampler: it draws the rows of each training batch."""
 
 import numpy as np
 
@@ -6,18 +6,24 @@ import numpy as np
 class Sampler:
     """Draws batches as the original does: a class uniformly, then one of its rows uniformly, with replacement.
 
-    Batch k of a seed is a pure function of both, so that a resumed run needs no state of a generator.
+    A batch is a pure function of seed and number, so that a resumed training needs no state of a generator.
+
+    Args:
+        labels: int64 [rows], class of each row of the train split; every class has a row.
+        classes: number of classes.
+        batch_size: samples in a batch.
+        seed: seed of the training.
     """
 
-    def __init__(self, labels: np.ndarray, classes: int, batch: int, seed: int) -> None:
+    def __init__(self, labels: np.ndarray, classes: int, batch_size: int, seed: int) -> None:
         self._by_class = np.argsort(labels, kind="stable")
         self._counts = np.bincount(labels, minlength=classes)
         self._starts = np.cumsum(self._counts) - self._counts
-        self._batch, self._seed = batch, seed
+        self._batch_size, self._seed = batch_size, seed
 
     def rows(self, number: int) -> np.ndarray:
-        """int64 [batch]: the rows of batch `number`, counted from 0."""
+        """Return the rows of batch `number`, counted from 0: int64 [batch_size]."""
         generator = np.random.Generator(np.random.Philox(key=[self._seed, number]))
-        classes = generator.integers(len(self._counts), size=self._batch)
+        classes = generator.integers(len(self._counts), size=self._batch_size)
         within = generator.integers(self._counts[classes])
         return np.asarray(self._by_class[self._starts[classes] + within])

@@ -1,4 +1,4 @@
-"""What a training starts from: a model of the configuration, its parameters just drawn, for the data in a folder."""
+"""Start of a training: a model of the configuration with initial parameters, for the shards in a folder."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,9 +1,9 @@
-"""A step of training: a batch through the network and back, the update, and what is counted of it.
+"""A training step: forward and backward pass of a batch, update, and tally of loss and errors.
 
-On a GPU the steps of a small network are bound by the time that it takes to start their kernels, some hundred of them.
-There a step is recorded, as a CUDA graph, and played again with the next batches of the same shape: one start, and
-the host has its time for drawing them. That asks for shapes that follow from few numbers (`crepe.models.plan`) and for
-tensors that stay where they are.
+On a GPU a step of a small network takes the time that it takes to launch its kernels, some hundred of them. There a
+step is recorded as a CUDA graph, and replayed with the next batches of the same shape: it takes one launch, and leaves
+the host time to draw batches. That needs shapes that follow from few numbers (`crepe.models.plan`) and tensors that
+stay in their place.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ Forward = Callable[[Batch], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Trains a network with a batch, kernel by kernel."""
+    """Trains a network with a batch, kernel by kernel; the learning rate is the optimizer's."""
 
     forward: Forward
     """Computes the logits of a batch: float [rows, classes]."""
@@ -32,7 +32,7 @@ class Step:
     tally: Tensor
     """float64 [2], to which the loss and the errors are added, each summed over the rows."""
     max_grad_norm: float | None = None
-    """Largest norm of the gradients."""
+    """Clip the gradient norm to this; None does not clip."""
 
     def __call__(self, batch: Batch) -> None:
         """Train with `batch`."""
@@ -49,15 +49,15 @@ class Step:
 
 
 def step_of(step: Step, network: Network) -> Callable[[Batch], None]:
-    """The fastest way to train a network by `step`: recorded, where the device and the network's shapes allow it."""
+    """Return the fastest form of `step`: recorded on a GPU, itself elsewhere."""
     return Replayed(step, network.static_size) if step.tally.is_cuda else step
 
 
 class Replayed:
-    """The same step with the same outcome, recorded once for each shape and rate. For one CUDA device.
+    """A step that is recorded once for each shape and learning rate, and replayed with the same bits; for CUDA devices.
 
     Args:
-        step: what is recorded.
+        step: the step to record. Its tensors must stay in their place, those of its optimizer, too.
         size: see `Network.static_size`; a batch for which it returns None is trained without recording.
     """
 
@@ -102,7 +102,7 @@ class Replayed:
 
 
 def _copy(held: Batch, batch: Batch, split: bool) -> None:
-    """Put a batch where a record reads it."""
+    """Copy a batch to where a record reads it."""
     if not split:
         held.values[: len(batch.values)].copy_(batch.values)
     torch._foreach_copy_([held.starts, held.sizes, held.labels], [batch.starts, batch.sizes, batch.labels])
@@ -110,7 +110,7 @@ def _copy(held: Batch, batch: Batch, split: bool) -> None:
 
 @contextmanager
 def _undone(state: Sequence[Tensor]) -> Iterator[None]:
-    """Tensors are in the end what they were before the block."""
+    """Restore tensors, after the block, to their values before it."""
     before = [tensor.detach().clone() for tensor in state]
     yield
     with torch.no_grad():
@@ -119,7 +119,7 @@ def _undone(state: Sequence[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def _aside() -> Iterator[None]:
-    """The block's kernels run on a stream of their own, as recording demands; others wait for them."""
+    """Run the block's kernels on a stream of their own, as recording demands; other streams wait for them."""
     here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(here)
     with torch.cuda.stream(aside):

@@ -80,7 +80,7 @@ def test_with_both_damaged_the_run_starts_from_the_beginning(tmp_path: Path, cap
     assert checkpoints.load(tmp_path, "run", LIKE) is None
     said = capsys.readouterr().err
     assert said.count("is damaged") == 2
-    assert f"{tmp_path}: none of its checkpoints can be used; the run starts from the beginning" in said
+    assert f"{tmp_path}: none of its checkpoints can be used; the training starts from the beginning" in said
 
 
 @pytest.mark.parametrize("identity", ["run", "other"])
