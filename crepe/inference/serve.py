@@ -92,7 +92,7 @@ def main(options: argparse.Namespace) -> None:
     with listen(options.host, options.port) as listener:
         classifier = load(options.model, options.device, precision="float32")
         server = Server(application(classifier, _title(Path(options.model)), rate))
-        # uvicorn sets the same handlers while it runs; in the end it restores these and raises the signal again.
+        # uvicorn sets the same handlers, but only once it runs.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, server.handle_exit)
         host = f"[{options.host}]" if ":" in options.host else options.host
@@ -285,6 +285,9 @@ class _Outer:
 
         try:
             await self.app(scope, receive, forward)
+        except Exception:
+            status = 500  # The answer is made further out, from this exception.
+            raise
         finally:
             # Unknown paths are counted as one: anybody could make any number of them.
             path = scope["path"] if scope["path"] in self.paths else "other"

@@ -1,5 +1,6 @@
 """`crepe serve`, a real process on a free port, asked by httpx and looked at by Chromium."""
 
+import asyncio
 import importlib.util
 import json
 import re
@@ -11,14 +12,18 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import httpx
+import limits
 import numpy as np
 import pytest
 
 import crepe
 from crepe.cli import main
-from crepe.inference.serve import BODY_BYTES, EXPLAINED, TEXT_BYTES, TEXTS, listen
+from crepe.errors import CrepeError
+from crepe.inference.classifier import Classifier
+from crepe.inference.serve import BODY_BYTES, EXPLAINED, TEXT_BYTES, TEXTS, application, listen
 from tests.support.classifiers import CLASSES, classifier, texts, write
 from tests.support.load import post_all, post_until_closed
 from tests.support.paths import ROOT
@@ -174,6 +179,30 @@ def test_metrics_count_requests_texts_and_batches(folder):
     assert float(found['crepe_request_seconds_sum{path="/predict"}']) > 0
     assert found["crepe_texts_total"] == "2.0"
     assert found['crepe_batch_texts_bucket{le="2.0"}'] == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [(CrepeError("out of memory", "x", "wait"), 503, "out of memory: x; wait"), (KeyError("y"), 500, None)],
+)
+def test_errors_of_the_network_are_answered_and_counted(error, status, said):
+    class Faulty:
+        classes = CLASSES
+
+        def answers(self, texts, explained=False):
+            raise error
+
+    async def ask():
+        app = application(cast(Classifier, Faulty()), "faulty", limits.parse("9/second"))
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            answer = await client.post("/predict", json={"texts": ["a"]})
+            return answer, (await client.get("/metrics")).text
+
+    answer, counted = asyncio.run(ask())
+    assert answer.status_code == status
+    assert said is None or answer.json() == {"detail": said}
+    assert f'crepe_requests_total{{path="/predict",status="{status}"}} 1.0' in counted
 
 
 def test_no_request_is_lost_when_it_stops(folder):
