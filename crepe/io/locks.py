@@ -1,4 +1,4 @@
-"""Locks between processes: files locked by the kernel, which lets go of them when a process ends, however it ends."""
+"""Lock files between processes; the kernel releases a lock when its process ends, however it ends."""
 
 import sys
 import time
@@ -11,22 +11,22 @@ from filelock import FileLock, Timeout
 from crepe.errors import CrepeError
 
 WAIT_SECONDS = 0.5
-"""Time between two looks at locks that others have."""
+"""Time between two attempts to take a lock that another process holds."""
 
 
 @contextmanager
 def first_free(paths: Sequence[Path], busy: str) -> Iterator[int]:
-    """Hold the first of `paths` that no other process holds; waits until there is one.
+    """Hold the first lock that no other process holds; wait until there is one.
 
     Args:
-        paths: files that stand for what is to be had; made if missing, and never read.
-        busy: said once when all are held by others.
+        paths: lock files, created if missing and never read.
+        busy: message to print once if other processes hold all of them.
 
     Yields:
-        The number of the file, from 0.
+        Index of the lock in `paths`.
 
     Raises:
-        CrepeError: a file cannot be made or locked.
+        CrepeError: a lock file cannot be created or locked.
     """
     locks = [FileLock(path) for path in paths]
     waited = False
@@ -48,5 +48,5 @@ def _held(locks: Sequence[FileLock]) -> int | None:
                 lock.acquire(blocking=False)
                 return number
         except OSError as error:
-            raise CrepeError(f"{lock.lock_file}: cannot be locked: {error.strerror or error}") from error
+            raise CrepeError(lock.lock_file, f"cannot be locked: {error.strerror or error}") from error
     return None

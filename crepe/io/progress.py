@@ -1,4 +1,4 @@
-"""Progress of a long step: a live bar on a terminal, plain lines elsewhere (log files, schedulers)."""
+"""Show the progress of a long step: a live bar on a terminal, plain lines elsewhere (log files, schedulers)."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ PLAIN_SECONDS = 10.0
 
 
 class Meter:
-    """Counts what is done; `advance` and `note` are cheap enough to be called in every step."""
+    """Counter of finished work; `advance` is cheap enough to be called for every batch."""
 
     def __init__(self, title: str, total: float | None, unit: str, start: float, bar: Progress | None) -> None:
         self._title, self._total, self._unit, self._bar = title, total, unit, bar
@@ -26,7 +26,7 @@ class Meter:
             bar.update(self._task, completed=start)
 
     def advance(self, amount: float, note: str | None = None) -> None:
-        """`amount` more is done; `note` (a loss, say) replaces the text behind the numbers."""
+        """Add `amount` to the finished work; `note`, such as a loss, replaces the text after the numbers."""
         self._done += amount
         self._note = self._note if note is None else note
         if self._bar is not None:
@@ -46,13 +46,13 @@ class Meter:
 
 @contextmanager
 def meter(title: str, total: float | None, unit: str, start: float = 0) -> Iterator[Meter]:
-    """A meter that lives as long as the block.
+    """Show a meter while the block runs.
 
     Args:
-        title: what is going on.
-        total: how much there is to do, None if that is not known.
-        unit: of the amounts; `B` for bytes, shown as kB, MB and GB.
-        start: what had been done before.
+        title: name of the step.
+        total: amount of work; None if it is not known.
+        unit: unit of the amounts; `B` for bytes, shown as kB, MB and GB.
+        start: amount of work finished before.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -70,7 +70,7 @@ def meter(title: str, total: float | None, unit: str, start: float = 0) -> Itera
 
 
 def quantity(amount: float, unit: str) -> str:
-    """An amount with its unit: bytes in decimal multiples, anything else as a whole number."""
+    """Format an amount with its unit: bytes in decimal multiples, anything else as a whole number."""
     if unit != "B":
         return f"{amount:,.0f} {unit}"
     for factor, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
@@ -80,7 +80,7 @@ def quantity(amount: float, unit: str) -> str:
 
 
 class _Amount(ProgressColumn):
-    """Amount done, of what total, and speed since the start."""
+    """Column with the finished amount, the total, and the speed since the start."""
 
     def render(self, task: Task) -> Text:
         unit = task.fields["unit"]

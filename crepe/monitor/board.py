@@ -1,7 +1,7 @@
-"""Where a study stands: every step of its workflow and every run, as the study's own files tell.
+"""State of a study: every step of its workflow and every run, as seen from the study's files.
 
-Nothing is asked of the programs that do the work, so any terminal, and any machine with the same disk, can look. What
-a running workflow knows besides, which jobs it has under way and which have failed, goes before what files tell.
+Any terminal, and any machine with the same disk, can look, because no running program is asked. A running workflow also
+knows which of its jobs are running or have failed; this takes precedence over the files.
 """
 
 import statistics
@@ -11,21 +11,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from crepe import layout
 from crepe.config import Config
 from crepe.config.catalog import WEIGHTS
 from crepe.errors import CrepeError
 from crepe.io.files import read_json
+from crepe.records.metrics import REMEDY, Metrics
 from crepe.training import heartbeat
 
 FRESH = 120.0
-"""Seconds after its last line in which a step is taken to be under way if its log alone tells."""
+"""A step without other signs of life counts as running for this many seconds after the last line of its log."""
 
 Key = tuple[str, ...]
-"""A rule of the workflow and its wildcards' values."""
+"""Name of a rule of the workflow, and the values of its wildcards."""
 
 
 class State(StrEnum):
-    """Of a step or a run."""
+    """State of a step or a run."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -36,31 +38,31 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A state, and what there is to say of it."""
+    """State of a step or a run, with a note."""
 
     state: State
     note: str = ""
     error: float | None = None
-    """Of a run: its test error in percent, of the last whole epoch where it is not done."""
+    """Test error of a run in percent; after its last whole epoch if it is not done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A study at a moment."""
+    """State of a study at one moment."""
 
     config: Config
     steps: dict[Key, Standing]
-    """All steps but training and testing, in their order."""
+    """All steps but training and testing, in the workflow's order."""
     runs: dict[tuple[str, str, int], Standing]
-    """By dataset, model and seed."""
+    """Runs by dataset, model and seed."""
 
     @property
     def done(self) -> bool:
-        """Whether every run is."""
+        """Whether every run is done."""
         return all(run.state == State.DONE for run in self.runs.values())
 
     def count(self, state: State) -> int:
-        """The runs in a state."""
+        """Number of runs in a state."""
         return sum(run.state == state for run in self.runs.values())
 
     def cell(self, dataset: str, model: str) -> dict[int, Standing]:
@@ -76,11 +78,11 @@ def summary(errors: list[float]) -> tuple[float, float]:
 
 
 def look(config: Config, known: Mapping[Key, State] | None = None) -> Board:
-    """The board of a study, from the files in the working directory.
+    """Read the state of a study from the files in the working directory.
 
     Args:
         config: the study.
-        known: of jobs of a running workflow, those that are `RUNNING` or `FAILED`.
+        known: jobs of a running workflow that are `RUNNING` or `FAILED`.
     """
     known = known or {}
     steps = {}
@@ -101,33 +103,35 @@ def look(config: Config, known: Mapping[Key, State] | None = None) -> Board:
 
 
 def _steps(config: Config) -> Iterator[tuple[Key, Path]]:
-    """Every step but training and testing with the file that is there when it is done, as `workflow/rules` has them."""
+    """Yield every step but training and testing, with the file that it writes last, in the order of `workflow/rules`.
+
+    The steps follow from the configuration. The board does not ask Snakemake for them, which takes seconds to read the
+    rules: you would wait for each look, and could not look at all where Snakemake is not installed.
+    """
     pairs = [
         (dataset, config.catalog.models[model])
         for dataset in config.datasets
         for model in config.models
         if config.chosen(dataset, model)
     ]
-    raw, data = Path("data/raw"), Path("data")
     for dataset in config.datasets:
-        yield ("download", dataset), raw / f"{dataset}.tgz"
-    thesauri = (config.feature(model.feature).thesaurus for _, model in pairs)
-    for thesaurus in dict.fromkeys(thesauri):
-        if thesaurus and Path(thesaurus).parent == raw:
-            yield ("thesaurus", Path(thesaurus).stem), Path(thesaurus)
+        yield ("download", dataset), layout.archive(dataset)
+    for thesaurus in dict.fromkeys(config.feature(model.feature).thesaurus for _, model in pairs):
+        if thesaurus:
+            yield ("thesaurus", thesaurus), layout.thesaurus(thesaurus)
     starts = {model.weights: config.vectors(model.weights) for _, model in pairs if model.weights not in WEIGHTS}
     for name, vectors in starts.items():
         if vectors.sources:
-            yield ("published", name), raw / f"{name}.bin.gz"
+            yield ("published", name), layout.published_vectors(name)
     for dataset in config.datasets:
-        yield ("clean", dataset), data / "clean" / dataset / "clean.json"
+        yield ("clean", dataset), layout.clean(dataset) / layout.CLEAN_RECORD
     for feature, dataset in dict.fromkeys((model.feature, dataset) for dataset, model in pairs):
-        yield ("encode", feature, dataset), data / "shards" / feature / dataset / "manifest.json"
+        yield ("encode", feature, dataset), layout.shards(feature, dataset) / layout.MANIFEST
     embedded = [(model.weights, model.feature, dataset) for dataset, model in pairs if model.weights in starts]
     for name, feature, dataset in dict.fromkeys(embedded):
-        yield ("vectors", name, feature, dataset), data / "vectors" / name / feature / f"{dataset}.safetensors"
-    for rule, file in (("table", "table.csv"), ("report", "report.html")):
-        yield (rule,), Path("results") / config.name / file
+        yield ("vectors", name, feature, dataset), layout.vectors(name, feature, dataset)
+    yield ("table",), layout.table(config.name)
+    yield ("report",), layout.report(config.name)
 
 
 def _step(output: Path, log: Path, rule: str) -> Standing:
@@ -141,7 +145,7 @@ def _step(output: Path, log: Path, rule: str) -> Standing:
 
 def _run(study: str, dataset: str, model: str, seed: int, known: Mapping[Key, State]) -> Standing:
     place = (dataset, model, str(seed))
-    folder = Path("results", study, "runs", *place)
+    folder = layout.run(study, dataset, model, seed)
     logs = {rule: Path("logs", study, rule, *place).with_suffix(".log") for rule in ("train", "evaluate")}
     told = {rule: known.get((rule, *place)) for rule in logs}
     beat = heartbeat.read(folder)
@@ -154,13 +158,14 @@ def _run(study: str, dataset: str, model: str, seed: int, known: Mapping[Key, St
         return Standing(State.STOPPED, f"in epoch {beat.epoch} of {beat.epochs}", beat.error)
     if told["evaluate"] == State.RUNNING:
         return Standing(State.RUNNING, "test")
-    trained = (folder / "run.json").exists()
+    trained = (folder / layout.RECORD).exists()
     fault, age = _log(logs["evaluate" if trained else "train"], "evaluate" if trained else "train")
-    if trained and (folder / "metrics.json").exists() and told["evaluate"] is None:
+    if trained and (folder / layout.METRICS).exists() and told["evaluate"] is None:
         try:
-            return Standing(State.DONE, error=float(read_json(folder / "metrics.json", "")["error_pct"]))
-        except (CrepeError, KeyError, TypeError, ValueError):
-            return Standing(State.FAILED, f"{folder / 'metrics.json'} is damaged")
+            metrics = Metrics.parse(read_json(folder / layout.METRICS, REMEDY), source=folder / layout.METRICS)
+        except CrepeError as error:
+            return Standing(State.FAILED, str(error))
+        return Standing(State.DONE, error=metrics.error_pct)
     if fault or told["evaluate"] == State.FAILED:
         return Standing(State.FAILED, fault)
     if age < FRESH:
@@ -175,7 +180,7 @@ def _progress(beat: heartbeat.Heartbeat) -> str:
 
 
 def _log(path: Path, command: str) -> tuple[str, float]:
-    """The fault that ends a log, if one does, and how many seconds ago the log was last written to."""
+    """Return the error message at the end of a log, if there is one, and the seconds since the log was last written."""
     try:
         age = time.time() - path.stat().st_mtime
         with path.open("rb") as stream:
@@ -185,4 +190,4 @@ def _log(path: Path, command: str) -> tuple[str, float]:
         return "", float("inf")
     begin = f"crepe {command}: "
     found = [line for line in text.splitlines() if line.startswith(begin) and line != f"{begin}interrupted"]
-    return (found[-1].removeprefix(begin) if found else ""), age
+    return (found[-1][len(begin) :] if found else ""), age

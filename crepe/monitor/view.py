@@ -1,7 +1,7 @@
-"""What a study's board looks like: its steps in a line each, then models by datasets; live on a terminal.
+"""Print a study's board: a line for each rule, then a grid of models by datasets; live on a terminal.
 
-Where the grid is too wide or too high for the terminal, the runs under way, stopped or failed are listed instead. Where
-the terminal's encoding is not UTF-8, only ASCII is written.
+If the grid does not fit the terminal, the running, stopped and failed runs are listed instead. If the terminal's
+encoding is not UTF-8, only ASCII is written.
 """
 
 import os
@@ -27,9 +27,9 @@ STYLES = {
     State.STOPPED: "magenta",
 }
 SECONDS = 1.0
-"""Time between two looks."""
+"""Time between two updates."""
 NAMED = 3
-"""Steps of a rule that are named one by one."""
+"""Largest number of a rule's steps that are named."""
 
 
 def console(stream: TextIO) -> Console:
@@ -45,18 +45,18 @@ def console(stream: TextIO) -> Console:
 
 
 def is_live(stream: TextIO) -> bool:
-    """Whether `stream` is a terminal whose lines can be written over."""
+    """Whether `stream` is a terminal whose lines can be overwritten."""
     return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
 class View:
-    """A board, to be printed by rich."""
+    """A board that rich can print."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """A heading, the steps, then the grid or, where there is no room for it, what is under way."""
+        """Yield a heading, the steps, and the grid or, if it does not fit, a list of runs."""
         above = [heading(self._board), *self._steps()]
         yield from above
         room = console.height - len(above) - 2 if console.is_terminal else 10_000
@@ -106,7 +106,7 @@ class View:
 
 
 def heading(board: Board) -> Text:
-    """How many runs are in which state, in a line."""
+    """Format the number of runs in each state, in one line."""
     counts = {state: board.count(state) for state in State}
     text = _line(f"Study {board.config.name}: {counts[State.DONE]} of {len(board.runs)} runs done")
     for state in (State.RUNNING, State.FAILED, State.STOPPED, State.WAITING):
@@ -121,13 +121,13 @@ def show(board: Board, on: Console) -> None:
 
 
 def live(look: Callable[[], Board], on: Console) -> Live:
-    """A display that looks again every second; the terminal may change its size meanwhile."""
+    """Make a display that updates every second and follows changes of the terminal's size."""
     size = on.size
 
     def renderable() -> View:
         nonlocal size
         if on.size != size:
-            # The terminal has broken lines anew: where the last picture stands is anyone's guess.
+            # The terminal has wrapped the lines anew, so the last picture's place is unknown.
             size = on.size
             on.control(Control.clear(), Control.home())
         return View(look())
@@ -136,7 +136,7 @@ def live(look: Callable[[], Board], on: Console) -> Live:
 
 
 def plain(before: Board | None, now: Board) -> Iterator[str]:
-    """A line for each step and run whose state has changed, and for each run that has a new error."""
+    """Yield a line for each step or run with a new state, and for each run with a new error."""
     for key, step in now.steps.items():
         if step.state != (before.steps[key].state if before and key in before.steps else State.WAITING):
             yield f"{' '.join(key)}: {step.state}{f', {step.note}' if step.note else ''}"
@@ -156,7 +156,7 @@ def _said(run: Standing) -> str:
 
 
 def _lines(runs: dict[int, Standing]) -> list[Standing]:
-    """What a cell shows a line of: its runs, or all of them as one where they are done."""
+    """The runs that get a line each in a cell: all of them, or one when all are done."""
     errors = [run.error for run in runs.values() if run.state == State.DONE and run.error is not None]
     return list(runs.values())[: 1 if len(errors) == len(runs) else None]
 

@@ -1,10 +1,10 @@
-"""Show how far a study has come, from its files alone: in another terminal, or when the workflow runs on a cluster.
+"""Show the progress of a study from its files: in another terminal, or while the workflow runs on a cluster.
 
     crepe watch demo
     crepe watch results/demo --once
 
-It ends when every run is done, or on Ctrl-C. Without a terminal it says how far the study is, then writes a line for
-whatever changes. What is there is taken as done, whether or not a changed configuration will have it made again.
+It ends when every run is done, or on Ctrl-C. Without a terminal it prints the state once, then a line for each change.
+Files that exist count as done, even if a changed configuration makes Snakemake write them again.
 """
 
 import argparse
@@ -20,15 +20,19 @@ from crepe.config import Config, load
 from crepe.errors import CrepeError
 from crepe.monitor import view
 from crepe.monitor.board import Board, look
+from crepe.options import add_config
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("study", nargs="?", metavar="STUDY", help="its name or its folder; default: the paper's study")
     parser.add_argument(
-        "--config", metavar="OVERLAY", help="laid over the default configuration; default: config/STUDY.yaml"
+        "study",
+        nargs="?",
+        metavar="STUDY",
+        help="name or folder of a study (config/STUDY.yaml); default: the paper's",
     )
-    parser.add_argument("--once", action="store_true", help="print where it stands and end")
+    add_config(parser)
+    parser.add_argument("--once", action="store_true", help="print the state once and end")
 
 
 def main(options: argparse.Namespace) -> None:
@@ -43,7 +47,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def study(name: str | None, overlay: str | None) -> Config:
-    """The configuration of a study, given its name or folder, or what is laid over the default.
+    """Load the configuration of a study, given its name or folder, or an overlay.
 
     Raises:
         CrepeError: there is no configuration of that name.
@@ -54,7 +58,7 @@ def study(name: str | None, overlay: str | None) -> Config:
     if key not in (None, config.name):
         known = sorted(path.stem for path in layout.CONFIG.glob("*.yaml"))
         hint = f"there is no {file}" if overlay is None else f"{overlay} is of {config.name}"
-        raise CrepeError(f"study {key!r}: {hint}; give its file by --config; config/ has {', '.join(known)}")
+        raise CrepeError(f"study {key!r}", hint, f"give its file by --config; config/ has {', '.join(known)}")
     return config
 
 
