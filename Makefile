@@ -1,7 +1,7 @@
 # make demo   sets up, runs the workflow on text that is already on this machine, ends with a report to open
 # make quick  sets up, runs the fast tests
 # make test   sets up, runs all tests; ARGS=tests/training runs some
-# make check  format, lint, types, layers of imports
+# make check  format, lint, types, generated schema, layers of imports
 # make chaos  kills every phase at random moments and compares what comes out (tests/support/chaos.py)
 # make screenshots STUDY=results/demo   the README's pictures of a study's report
 PYTHON ?= $(firstword $(shell command -v python3.11 python3))
