@@ -13,6 +13,8 @@ import pytest
 from crepe.io.processes import PARENT, alive
 from tests.support.shards import Tiny, overlay
 
+pytestmark = pytest.mark.slow
+
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 

@@ -12,6 +12,8 @@ from crepe.models.convnet import ConvNet
 from crepe.training import bench
 from tests.support.shards import Tiny, overlay
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
