@@ -1,4 +1,4 @@
-"""A trained model that takes texts: `crepe.load`."""
+"""Classify texts with a trained model: `crepe.load`."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,12 +18,18 @@ from crepe.models.device import PRECISIONS, be_exact, choose_device, choose_prec
 from crepe.ragged import Ragged
 
 REMEDY = "give fewer texts at a time, take another device, or end what else runs on it"
+"""Advice when there is not enough memory."""
 
 
 class Classifier:
-    """A trained model that takes texts.
+    """Classify texts with a trained model.
 
-    White space at the ends of a text, or of its fields, is left out, as `crepe clean` does.
+    White space at the ends of a text, or of its fields, is removed, as `crepe clean` does.
+
+    Args:
+        model: the network and what it reads.
+        device: where the network's parameters are.
+        dtype: the network computes in this.
     """
 
     def __init__(self, model: saved.Saved, device: torch.device, dtype: torch.dtype) -> None:
@@ -33,22 +39,22 @@ class Classifier:
 
     @property
     def classes(self) -> list[str]:
-        """Class names, in the order of the probabilities."""
+        """Names of the classes, in the order of the probabilities."""
         return self.model.classes
 
     def predict(self, texts: Iterable[Text]) -> list[str]:
-        """The likeliest class of each text."""
+        """Return the most probable class of each text."""
         return [self.classes[index] for index in self.probabilities(texts).argmax(1)]
 
     @enough_memory(REMEDY)
     def probabilities(self, texts: Iterable[Text]) -> np.ndarray:
-        """float32 [texts, classes].
+        """Return the probability of each class for each text: float32 [texts, classes].
 
         Raises:
-            CrepeError: one of `texts` is no text, or there is not enough memory for them.
+            CrepeError: one of `texts` is not a text, or there is not enough memory for them.
         """
         if isinstance(texts, str):
-            raise CrepeError("texts: is a single text; put it into a list")
+            raise CrepeError("texts", "is a single text", "put it into a list")
         rows = [self._read(_fields(text, number)) for number, text in enumerate(texts)]
         if not rows:
             return np.empty((0, len(self.classes)), np.float32)
@@ -57,9 +63,13 @@ class Classifier:
 
     @enough_memory(REMEDY)
     def explain(self, text: Text, index: int) -> list[Piece]:
-        """What in a text speaks for the class of an index, and what against it: see `crepe.inference.explain`.
+        """Explain which parts of a text speak for a class and which against it: see `crepe.inference.explain`.
 
-        It is computed in float32, since differences of bfloat16 are rough.
+        The network computes in float32: differences of bfloat16 are too rough.
+
+        Args:
+            text: a text, or its fields.
+            index: the class, counted from 0.
         """
 
         @torch.inference_mode()
@@ -67,7 +77,7 @@ class Classifier:
             split = Split(Ragged.from_rows(map(self._read, texts), dtype="int32"), self._device)
             odds = np.empty(len(split))
             for rows, batch in split.by_length(scores.rows_at_once(split.device)):
-                # Of scores, not of probabilities, which are 1 to the last bit where the network is sure.
+                # From logits, since a probability is 1 to the last bit where the network is sure.
                 others = self.model.network(batch, torch.float32).double()
                 own = others[:, index].clone()
                 others[:, index] = -torch.inf
@@ -77,15 +87,15 @@ class Classifier:
         return explain(_fields(text, 0), self.model.feature.units, log_odds)
 
     def answers(self, texts: Sequence[Text], explained: bool = False) -> list[dict[str, Any]]:
-        """What there is to say of each text, as plain values.
+        """Classify texts, and return plain values that can be written as JSON.
 
         Args:
             texts: the texts.
-            explained: whether to say what decided for the class.
+            explained: whether to explain the class.
 
         Returns:
             For each text its `class`, the `probability` of it, `probabilities` in the order of the classes and, if
-            asked for, `explanation`, pairs of a piece and its weight.
+            `explained`, `explanation`, pairs of a piece and its weight.
         """
         answers = []
         for text, row in zip(texts, self.probabilities(texts), strict=True):
@@ -119,7 +129,7 @@ def load(path: Path | str, device: str = "auto", precision: str = "auto") -> Cla
 
 
 def _fields(text: Text, number: int) -> list[str]:
-    """The fields of the text of a number, from 0."""
+    """Return the fields of a text; `number`, counted from 0, names it in an error."""
     if not isinstance(text, Sequence) or not all(isinstance(field, str) for field in text):
-        raise CrepeError(f"texts[{number}]: is {text!r}, not a text or the fields of one")
+        raise CrepeError(f"texts[{number}]", f"is {text!r}, not a text or the fields of one")
     return [field.strip(whitespace) for field in ([text] if isinstance(text, str) else text)]

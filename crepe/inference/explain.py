@@ -1,13 +1,13 @@
-"""What in a text decided for a class: by occlusion.
+"""Explain a class by occlusion: find the parts of a text that decided for it.
 
-Parts of the text are blanked, some neighbours at a time, and the network says each time how sure of the class it is
-still. A part weighs what the class's log-odds, log p / (1 - p), fall by when it is blanked, in nats: more than 0 speaks
-for the class, less than 0 against it. Log-odds, since probabilities hardly move when the network is sure. Where a part
-is blanked with several sets of neighbours, its weight is the mean.
+Parts of the text are blanked, some neighbours at a time, and the network computes each time how sure of the class it
+still is. The weight of a part is the amount by which the class's log-odds, log p / (1 - p), fall when the part is
+blanked, in nats: above 0 it speaks for the class, below 0 against it. Log-odds, since probabilities hardly move when
+the network is sure. If a part is blanked with several sets of neighbours, its weight is the mean.
 
-Nothing is asked of a network but its scores, so this serves every kind. Where the feature is words, n-grams or means, a
-word is replaced by one that no vocabulary has, so that no new n-gram arises and no word moves; a character by all-zero
-columns.
+This needs only the logits, so it works for every kind of network. If the feature is words, n-grams or means, a word is
+replaced by one that is in no vocabulary, so that no new n-gram arises and no word moves; a character is replaced by an
+all-zero column.
 
 Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks" (2014, arXiv:1311.2901), section 4.2,
 who slide a grey square over a picture; for text: Li, Monroe and Jurafsky, "Understanding Neural Networks through
@@ -23,25 +23,25 @@ import regex
 from crepe.features import Units
 
 MOST = 256
-"""Times that a text is blanked; in a longer one more neighbours go at a time."""
+"""Most times that a text is blanked; in a longer text, more neighbours are blanked at a time."""
 
 Piece = tuple[str, float]
 """A part of a text and its weight."""
 
 LogOdds = Callable[[list[list[str]]], np.ndarray]
-"""Log-odds of the class for some texts, each of the same number of fields: float64 [texts]."""
+"""Compute the log-odds of the class for texts of the same number of fields: float64 [texts]."""
 
 
 def explain(fields: Sequence[str], units: Units, log_odds: LogOdds) -> list[Piece]:
-    """The pieces of a text with their weights.
+    """Compute the weight of each piece of a text.
 
     Args:
         fields: the text's fields, as the feature reads them.
         units: what can be blanked.
-        log_odds: of the class to be explained.
+        log_odds: computes the log-odds of the class to explain.
 
     Returns:
-        Pieces that make the whole text, its fields joined with spaces; those between units weigh 0.
+        Pieces that together make the whole text, its fields joined with spaces; those between units have weight 0.
     """
     spans = [
         (field, *found.span()) for field, text in enumerate(fields) for found in regex.finditer(units.pattern, text)
@@ -57,9 +57,9 @@ def explain(fields: Sequence[str], units: Units, log_odds: LogOdds) -> list[Piec
 
 
 def strong(pieces: Sequence[Piece]) -> Iterator[tuple[str, float]]:
-    """Runs of pieces that weigh alike: joined, with 1 (for the class), -1 (against it) or 0 (little).
+    """Join neighbouring pieces that are 1 (for the class), -1 (against it) or 0 (neither).
 
-    Little is what is not more than half of what the weightiest piece weighs.
+    A piece is 0 if its weight is at most half of the largest one, signs apart.
     """
     half = max((abs(weight) for _, weight in pieces), default=0.0) / 2
     for sign, run in groupby(pieces, lambda piece: float(np.sign(piece[1])) if abs(piece[1]) > half else 0.0):
@@ -67,7 +67,7 @@ def strong(pieces: Sequence[Piece]) -> Iterator[tuple[str, float]]:
 
 
 def _windows(units: int, span: int) -> list[tuple[int, int]]:
-    """First and last unit (exclusive) of each set of neighbours; every unit is in one at least."""
+    """Return the first and last unit (exclusive) of each set of neighbours; each unit is in at least one set."""
     step = -(-units // MOST)
     if step == 0:
         return []
