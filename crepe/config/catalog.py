@@ -4,14 +4,11 @@
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from crepe.errors import CrepeError
 from crepe.features import FeatureSettings
-from crepe.io.files import digest
 from crepe.io.section import Limits, PositiveInt, Section, positive
 
 WEIGHTS = ("random", "counts", "tfidf")
@@ -61,21 +58,6 @@ class Source(Section):
         if not separator:
             return Path(self.url)
         return Path(rest) if scheme == "file" else None
-
-
-def check_published(path: Path, sources: Iterable[Source]) -> None:
-    """Compare a downloaded file with the checksums of its sources; where one of these has none, any file will do.
-
-    Raises:
-        CrepeError: the file is missing, unreadable, or none of theirs.
-    """
-    published, again = {source.checksum for source in sources}, "run `crepe download` again"
-    if not path.exists():
-        raise CrepeError(f"{path}: is missing; {again}")
-    if not any(checksum is None or digest(path, checksum[0]) == checksum[1] for checksum in published):
-        raise CrepeError(
-            f"{path}: is damaged, or not the file that the configuration names (its checksum differs); {again}"
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,7 +22,6 @@ from crepe.config.catalog import (
     Network,
     Thesaurus,
     Vectors,
-    check_published,
 )
 from crepe.config.recipe import Recipe
 from crepe.errors import CrepeError
@@ -113,15 +112,6 @@ class Config(Section):
             CrepeError: there is none of that name.
         """
         return _lookup(self.catalog.thesauri, "thesaurus", key)
-
-    def check_thesaurus(self, feature: FeatureSettings) -> None:
-        """Compare the thesaurus of a feature, if it has one, with its checksums.
-
-        Raises:
-            CrepeError: it is unreadable or damaged.
-        """
-        if feature.thesaurus is not None:
-            check_published(layout.thesaurus(feature.thesaurus), self.thesaurus(feature.thesaurus).sources)
 
     def feature(self, key: str) -> FeatureSettings:
         """The feature `key` of the catalog.
@@ -215,17 +205,17 @@ def _read(path: Path) -> dict[str, Any]:
         except ValueError:
             content = yaml.safe_load(text)
     except OSError as error:
-        raise CrepeError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise CrepeError(path, f"cannot be read: {error.strerror or error}") from error
     except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise CrepeError(f"{path}: {line}is not valid YAML: {error.problem}") from error
+        line = f": line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise CrepeError(f"{path}{line}", f"is not valid YAML: {error.problem}") from error
     # ValueError: no UTF-8, a date that is none, a number of thousands of digits.
     except (yaml.YAMLError, ValueError) as error:
-        raise CrepeError(f"{path}: is not valid YAML: {error}") from error
+        raise CrepeError(path, f"is not valid YAML: {error}") from error
     except RecursionError:
-        raise CrepeError(f"{path}: is no configuration: there are too many levels of keys or lists") from None
+        raise CrepeError(path, "is no configuration: there are too many levels of keys or lists") from None
     if not isinstance(content, dict):
-        raise CrepeError(f"{path}: expected keys and values at the top level, as `name: mine`")
+        raise CrepeError(path, "expected keys and values at the top level, as `name: mine`")
     return content
 
 
@@ -233,13 +223,13 @@ def _read_text(text: str) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(text)
     except ValueError as error:
-        raise CrepeError(f"--config: is not valid JSON: {error}") from error
+        raise CrepeError("--config", f"is not valid JSON: {error}") from error
     except RecursionError:
-        raise CrepeError("--config: is no configuration: there are too many levels of keys or lists") from None
+        raise CrepeError("--config", "is no configuration: there are too many levels of keys or lists") from None
     return content
 
 
 def _lookup(items: Mapping[str, Item], kind: str, key: str) -> Item:
     if key not in items:
-        raise CrepeError(f"configuration: {kind} {key!r} is not in the catalog, which has {', '.join(items)}")
+        raise CrepeError("configuration", f"{kind} {key!r} is not in the catalog, which has {', '.join(items)}")
     return items[key]

@@ -16,6 +16,7 @@ import polars as pl
 
 from crepe import config, layout
 from crepe.data import shards
+from crepe.data.published import check_published
 from crepe.data.shards import Manifest
 from crepe.errors import CrepeError
 from crepe.features import Codes, FeatureSettings
@@ -41,7 +42,8 @@ def main(options: argparse.Namespace) -> None:
     key, name = options.dataset, options.feature
     settings = config.load(options.config)
     feature = settings.feature(name)
-    settings.check_thesaurus(feature)
+    if feature.thesaurus is not None:
+        check_published(layout.thesaurus(feature.thesaurus), settings.thesaurus(feature.thesaurus).sources)
     encode(
         key,
         name,

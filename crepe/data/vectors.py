@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from crepe import config
-from crepe.config.catalog import Vectors, check_published
+from crepe.config.catalog import Vectors
 from crepe.data import shards
+from crepe.data.published import check_published
 from crepe.data.shards import Manifest
 from crepe.errors import CrepeError
 from crepe.io import tensors

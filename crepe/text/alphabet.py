@@ -25,7 +25,7 @@ capital letters, of the rows that keep case. The hyphen stands twice and its las
 
 
 def quantize(fields: Sequence[str | bytes] | str | bytes, alphabet: str = "crepe", length: int = 1014) -> np.ndarray:
-    """Turn a text into the alphabet indices of its columns.
+    """Turn a text into alphabet indices, one for each byte.
 
     Args:
         fields: the text's fields, first to last, or its only field; already unescaped and trimmed, as `crepe clean`
@@ -40,10 +40,10 @@ def quantize(fields: Sequence[str | bytes] | str | bytes, alphabet: str = "crepe
         CrepeError: there is no alphabet of that name; `length` is negative; `fields` is no text.
     """
     if length < 0:
-        raise CrepeError(f"length: is {length}, must be 0 or more")
+        raise CrepeError("length", f"is {length}, must be 0 or more")
     parts = [fields] if isinstance(fields, str | bytes) else fields
     if not isinstance(parts, Sequence) or not all(isinstance(part, str | bytes) for part in parts):
-        raise CrepeError(f"fields: {fields!r} is not a text or the fields of one")
+        raise CrepeError("fields", f"{fields!r} is not a text or the fields of one")
     text = join([field.encode("utf-8", "surrogatepass") if isinstance(field, str) else field for field in parts])
     return encode(text, np.array([0, len(text)]), alphabet, length)[0]
 
@@ -105,7 +105,7 @@ def characters(alphabet: str) -> str:
         CrepeError: there is no alphabet of that name.
     """
     if alphabet not in ALPHABETS:
-        raise CrepeError(f"alphabet {alphabet!r} is unknown; choose from {', '.join(ALPHABETS)}")
+        raise CrepeError(f"alphabet {alphabet!r}", "is unknown", f"choose from {', '.join(ALPHABETS)}")
     return ALPHABETS[alphabet]
 
 

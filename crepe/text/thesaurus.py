@@ -1,4 +1,4 @@
-"""LibreOffice's thesauri (mytheas, `.dat`): what a word can be replaced by, and where a text has such words.
+"""LibreOffice's thesauri (mytheas, `.dat`): synonyms of words, and the places of such words in a text.
 
 A file is lines of text. The first names the encoding; then come entries, `word|meanings` and a line
 `(part of speech)|synonym|synonym ...` for each meaning.
@@ -27,7 +27,7 @@ from crepe.text.tokens import WORD
 
 _ENTRY = re.compile(r"([^|]+)\|(\d+)")
 _MEANING = re.compile(r"(?:-|\([^|]*\))((?:\|[^|]*)+)")
-_AGAIN = "mend the file, or fetch it again"
+_REMEDY = "mend the file, or fetch it again"
 _NOTE = re.compile(r"\((?:antonym|[^()]+ term)\)$")
 
 
@@ -45,9 +45,9 @@ def sniff(path: Path | str) -> str:
             encoding = stream.readline(60).strip().decode("latin-1")
         "".encode(encoding)
     except OSError as error:
-        raise CrepeError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise CrepeError(path, f"cannot be read: {error.strerror or error}") from error
     except (LookupError, ValueError) as error:
-        raise CrepeError(f"{path}: line 1: is not the name of an encoding: {encoding!r}; {_AGAIN}") from error
+        raise CrepeError(f"{path}: line 1", f"is not the name of an encoding: {encoding!r}", _REMEDY) from error
     return encoding
 
 
@@ -64,7 +64,7 @@ def read(path: Path | str) -> dict[str, list[str]]:
         entry = _ENTRY.fullmatch(lines[number])
         if entry is None:
             raise CrepeError(
-                f"{path}: line {number + 1}: expected `word|meanings`, found {lines[number][:60]!r}; {_AGAIN}"
+                f"{path}: line {number + 1}", f"expected `word|meanings`, found {lines[number][:60]!r}", _REMEDY
             )
         word, first = entry[1].lower(), number + 1
         number = first + int(entry[2])
@@ -74,7 +74,7 @@ def read(path: Path | str) -> dict[str, list[str]]:
             if meaning is None:
                 text = repr(lines[index][:60]) if index < len(lines) else "the end"
                 raise CrepeError(
-                    f"{path}: line {index + 1}: expected a meaning of {entry[1]!r}, found {text}; {_AGAIN}"
+                    f"{path}: line {index + 1}", f"expected a meaning of {entry[1]!r}, found {text}", _REMEDY
                 )
             for synonym in map(str.strip, meaning[1][1:].split("|")):
                 small = synonym.lower()
@@ -82,7 +82,7 @@ def read(path: Path | str) -> dict[str, list[str]]:
                     synonyms.setdefault(small, synonym)
     entries = {word: list(synonyms.values()) for word, synonyms in found.items() if synonyms}
     if not entries:
-        raise CrepeError(f"{path}: has no synonyms of single words; take another thesaurus")
+        raise CrepeError(path, "has no synonyms of single words", "take another thesaurus")
     return entries
 
 
@@ -126,6 +126,6 @@ def _lines(path: Path) -> list[str]:
         lines = content.decode(encoding).split("\n")
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
-        raise CrepeError(f"{path}: line {number}: is not {encoding}; {_AGAIN}") from error
+        raise CrepeError(f"{path}: line {number}", f"is not {encoding}", _REMEDY) from error
     # A file ends with a newline, and some have Windows' kind.
     return [line.removesuffix("\r") for line in lines[: None if lines[-1] else -1]]

@@ -128,7 +128,7 @@ def train_vocabulary(train: Path, size: int) -> "pl.DataFrame":
 
     found = vocabulary(pl.scan_parquet(train, glob=False), columns(train), size)
     if found.is_empty():
-        raise CrepeError(f"{train}: has no words, only punctuation and the like; take a feature of characters")
+        raise CrepeError(train, "has no words, only punctuation and the like", "take a feature of characters")
     return found
 
 

@@ -96,4 +96,5 @@ def published(path: Path) -> Iterator[tuple[str, np.ndarray]]:
             if rest:
                 raise ValueError(f"it has more than the {words:,} words that it claims")
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise CrepeError(f"{path}: is not a whole file of word2vec's binary format: {error}; fetch it again") from error
+        fault = f"is not a whole file of word2vec's binary format: {error}"
+        raise CrepeError(path, fault, "fetch it again") from error

@@ -83,7 +83,7 @@ def test_a_lone_surrogate_is_three_bytes():
 
 
 def test_unknown_alphabet():
-    with pytest.raises(CrepeError, match="'latin' is unknown; choose from crepe, paper, full"):
+    with pytest.raises(CrepeError, match="'latin': is unknown; choose from crepe, paper, full"):
         quantize("a", "latin")
 
 
