@@ -253,6 +253,7 @@ def test_an_unknown_key_is_refused_by_name_wherever_it_stands():
         assert faults(wrong)
 
 
+@pytest.mark.slow
 def test_a_value_of_the_wrong_type_is_refused_by_the_name_of_its_key():
     whole = merged()
     leaves = [path for path, value in nodes(whole) if not isinstance(value, dict)]

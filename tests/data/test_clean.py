@@ -130,6 +130,7 @@ lines = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.lists(lines, max_size=3).map(b"\n".join), st.sampled_from([b"", b"\n", b"\r\n", b",\n", b"\n\n"]))
 @example(b'"1","a","b""', b"\n")
@@ -146,6 +147,7 @@ def test_takes_and_refuses_what_the_plain_parser_does(tmp_path_factory, content,
         assert run(folder, content, about=about) == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.lists(st.tuples(st.integers(1, 3), texts, texts), min_size=1, max_size=3), st.data())
 def test_the_short_cut_takes_nothing_that_is_malformed(rows, data):

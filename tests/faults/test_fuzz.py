@@ -27,6 +27,8 @@ from tests.support.made import FEATURE, RUN, SHARDS, THESAURUS
 from tests.support.paths import ROOT
 from tests.support.texts import binary
 
+pytestmark = pytest.mark.slow
+
 FUZZ = settings(max_examples=60)
 CSV = b'"1","a ""b""","c"\n"2","d","e\\n"\n'
 YAML = b"name: x\ndatasets: [ag_news]\ntraining:\n  convnet: &a {rate: 1.0e-2}\n  lstm: *a\n"

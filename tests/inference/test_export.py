@@ -18,6 +18,8 @@ from crepe.models.base import Network
 from tests.support import study
 from tests.support.classifiers import CLASSES, KINDS, classifier, model, texts, write
 
+pytestmark = pytest.mark.slow
+
 TEXTS = texts(1000)
 
 

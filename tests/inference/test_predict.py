@@ -109,6 +109,7 @@ def test_marks_and_colours(bag, capsys, monkeypatch):
     assert "\x1b[30;48;2;90;165;255mpurr\x1b[0m" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [".csv", ".parquet"])
 @pytest.mark.parametrize("target", [".csv", ".parquet"])
 def test_files(bag, tmp_path, source, target):

@@ -28,6 +28,8 @@ from tests.support.classifiers import CLASSES, classifier, texts, write
 from tests.support.load import post_all, post_until_closed
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = Path("/usr/bin/chromium")
 SECONDS = 300
 

@@ -31,6 +31,7 @@ def test_rare_words_have_none():
     assert word2vec.learn([["a"]], size=10, least=2, epochs=1, seed=0)[0] == []
 
 
+@pytest.mark.slow
 def test_another_process_learns_the_same_bytes():
     program = (
         "from hashlib import sha256; from crepe.text import word2vec; from tests.text.test_word2vec import TEXTS;"

@@ -144,6 +144,7 @@ def test_checkpoints_are_some_time_apart_at_the_most(tiny: Tiny, tmp_path: Path,
     assert torch.equal(parameters(whole), parameters(run))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signalled_and_started_again(tiny: Tiny, tmp_path: Path, number: signal.Signals) -> None:
     """The command itself, stopped by a signal in the middle of an epoch: the model is the same bytes in the end."""

@@ -14,6 +14,8 @@ from crepe.training import checkpoints, snapshots
 from crepe.training.train import train
 from tests.support.shards import Tiny
 
+pytestmark = pytest.mark.slow
+
 
 def drawn(count=5, symbols=69, places=7, scale=0.05, seed=0):
     return np.random.default_rng(seed).normal(0, scale, (count, symbols, places)).astype(np.float32)

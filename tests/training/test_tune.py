@@ -11,6 +11,8 @@ from crepe.errors import CrepeError
 from crepe.training.tune import tune
 from tests.support.shards import Tiny, overlay
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def without_test(tiny: Tiny, tmp_path: Path) -> Path:
