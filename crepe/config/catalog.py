@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 from crepe.features import FeatureSettings
-from crepe.io.section import Limits, PositiveInt, Section, positive
-
-WEIGHTS = ("random", "counts", "tfidf")
-"""Weights of models that need no vectors."""
+from crepe.io.section import Limits, PositiveInt, Section
+from crepe.models import NetworkSettings
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What a study, dataset, feature, ... can be called: these are names of files and folders, too."""
@@ -120,42 +118,8 @@ class Thesaurus(Section):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Network(Section):
-    """A network of `crepe.models`; keys that a kind does not use stay out."""
-
-    kind: str
-    """A module of `crepe.models`."""
-    convolutions: tuple[tuple[int, int], ...] = ()
-    """`[kernel width, pool width]` of each convolution."""
-    features: int = 0
-    """Outputs of each convolution, or of an LSTM."""
-    embedding: int = 0
-    """Numbers in the learnt vector of each symbol; 0 for one-hot columns."""
-    hidden: tuple[int, ...] = ()
-    """Units of the fully connected layers before the last."""
-    dropout: float = 0.0
-    """Probability of dropout after each of the fully connected layers."""
-    deviation: float = 0.05
-    """Standard deviation of the normal distribution that every parameter starts from."""
-
-    def __post_init__(self) -> None:
-        # Only looked at: importing it takes torch.
-        module = Path(__file__).parents[1] / "models" / f"{self.kind}.py"
-        if not self.kind.isidentifier() or not module.is_file() or "\ndef build(" not in module.read_text():
-            raise ValueError(f"kind is {self.kind!r}, and there is no crepe/models/{self.kind}.py with a network")
-        if self.kind == "convnet":
-            positive(self, "features", "deviation")
-            if not self.convolutions or min(min(pair) for pair in self.convolutions) < 1:
-                raise ValueError("convolutions must list [kernel width, pool width] pairs, 1 or more each")
-        if self.deviation < 0:
-            raise ValueError("deviation must be 0 or more")
-        if not 0 <= self.dropout < 1:
-            raise ValueError("dropout must be 0 or more and below 1")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Model(Section):
-    """A row of the table: a point of the grid feature x network x weights x augmentation, and its recipe."""
+    """A row of the table: a point of the grid feature x network x vectors x augmentation, and its recipe."""
 
     feature: str
     """Key of `catalog.features`."""
@@ -163,8 +127,9 @@ class Model(Section):
     """Key of `catalog.networks`."""
     training: str
     """Key of `training`."""
-    weights: str = "random"
-    """What a bag's symbols count, `counts` or `tfidf`; what a network starts from, `random` or a key of `vectors`."""
+    vectors: str | None = None
+    """Key of `catalog.vectors`, the word vectors that the network's look-up table starts from; a random start if
+    absent."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,7 +142,7 @@ class Catalog(Section):
     """Thesauri, for features that replace words by synonyms."""
     features: dict[Key, FeatureSettings]
     """Features: how text becomes integers."""
-    networks: dict[Key, Network]
+    networks: dict[Key, NetworkSettings]
     """Networks, which read the integers."""
     models: dict[Key, Model]
     """Models, the rows of the table: a feature, a network and a recipe."""

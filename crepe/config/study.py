@@ -14,12 +14,10 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 from crepe import layout
 from crepe.config.catalog import (
-    WEIGHTS,
     Catalog,
     Dataset,
     Key,
     Model,
-    Network,
     Thesaurus,
     Vectors,
 )
@@ -27,6 +25,7 @@ from crepe.config.recipe import Recipe
 from crepe.errors import CrepeError
 from crepe.features import FeatureSettings
 from crepe.io.section import Limits, PositiveInt, Section
+from crepe.models import NetworkSettings
 
 Item = TypeVar("Item")
 
@@ -39,7 +38,7 @@ class ModelSpec(NamedTuple):
 
     model: Model
     feature: FeatureSettings
-    network: Network
+    network: NetworkSettings
     recipe: Recipe
 
 
@@ -86,11 +85,11 @@ class Config(Section):
             "feature": self.catalog.features,
             "network": self.catalog.networks,
             "training": self.training,
-            "weights": [*WEIGHTS, *self.catalog.vectors],
+            "vectors": self.catalog.vectors,
         }
         for key, model in self.catalog.models.items():
             for part, known in parts.items():
-                if getattr(model, part) not in known:
+                if getattr(model, part) not in (None, *known):
                     raise ValueError(
                         f"catalog.models.{key}.{part}: {getattr(model, part)!r} is not defined; "
                         f"known: {', '.join(known)}"

@@ -98,6 +98,14 @@ RENAMED: Mapping[str, str] = {
     ),
     "catalog.models.*.speed": "is the network's entry of samples_per_second in config/machine.yaml now",
     **_renamed("catalog.vectors.*", size="vector_size", least="min_count"),
+    **_renamed(
+        "catalog.networks.*",
+        features="channels (of a convnet) or hidden_size (of an lstm)",
+        embedding="embedding_dim",
+        hidden="fc",
+        deviation="init_std",
+    ),
+    "catalog.models.*.weights": "is gone; word vectors are `vectors` now, counts and tfidf the network's `weighting`",
 }
 """Message about a key that had another name in an earlier version, by a pattern of its place among the keys."""
 

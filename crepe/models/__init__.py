@@ -1,21 +1,44 @@
-"""The networks of table 4. Each kind is a module here, named in the configuration by its `kind`.
+"""The networks of the paper's table 4: integers to logits.
 
-Such a module has `build(network, inputs)`, which makes a `crepe.models.base.Network`.
+A kind of network is one module here, named in `NetworkSettings.KINDS`, with two classes: `Settings`, the keys of
+`catalog.networks` that it has, and the network itself, a `crepe.models.base.Network`. docs/extending.md has an example.
+
+This module does not import torch; the modules of the kinds do.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from crepe.io.section import NonNegativeFloat, Variant
 
 if TYPE_CHECKING:
-    from crepe.config.catalog import Network as NetworkSettings
     from crepe.models.base import Inputs, Network
 
 
-def build(settings: "NetworkSettings", inputs: "Inputs") -> "Network":
-    """Make a network as its entry in the configuration says; its parameters are not set yet.
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings(Variant, ABC):
+    """Hyper-parameters that every kind of network has; base class of the `Settings` of each kind."""
 
-    Raises:
-        CrepeError: the entry does not go with the inputs.
-    """
-    network: Network = import_module(f"{__name__}.{settings.kind}").build(settings, inputs)
-    return network
+    KINDS: ClassVar[Mapping[str, str]] = {
+        "convnet": "crepe.models.convnet",
+        "linear": "crepe.models.linear",
+        "lstm": "crepe.models.lstm",
+    }
+
+    init_std: NonNegativeFloat = 0.05
+    """Standard deviation of the normal distribution that all parameters, biases too, are drawn from at the start."""
+
+    @property
+    def needs_idf(self) -> bool:
+        """Whether `build` needs `Inputs.idf`."""
+        return False
+
+    @abstractmethod
+    def build(self, inputs: "Inputs") -> "Network":
+        """Make the network; `crepe.models.base.initialize` sets its parameters.
+
+        Raises:
+            CrepeError: such a network cannot read these inputs.
+        """

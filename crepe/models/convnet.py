@@ -2,104 +2,147 @@
 
 **The function.** A text is a matrix with one column a character or word, padded with all-zero columns to a fixed
 length (1014). Layers are convolution, rectifier and, for some, max-pooling; the outcome is read column by column
-("time-major") into fully connected layers with dropout.
+("time-major") into fully connected layers with dropout. `ConvNet.padded` computes just that.
 
-**The trick.** Behind the end of a text every column is the same, and stays the same through the layers: if the
-columns of a layer's input are constant from column `used` on, a convolution of kernel width w and a pooling of
-width p make output columns constant from column ceil(used / p) on. So each layer is run on the used columns and the
-few constant ones that the last of them look into, and nothing else. The constant itself is what the layers make of a
-text without a single character: one such text goes along with every minibatch, and wherever a column is missing, its
-column is put. Autograd sees nothing but a network that reads one column many times; output, loss and gradients are
-those of the padded network.
+**The trick.** Behind the end of a text every column is the same, and stays the same through the layers: if the columns
+of a layer's input are constant from column n on, a convolution and a pooling of width p make output columns constant
+from column ceil(n / p) on. So each layer is run on the columns of the text and the few constant ones that the last of
+them look into. `crepe.models.packed` draws an example:
 
-**Packed columns.** All texts of a minibatch stand behind one another in one matrix [total columns, features]
-(`crepe.models.packed`): no row pays for the length of another. Convolution runs over the whole of it, heedless of where
-one text ends; the columns that look into two texts are spare, and dropped when columns are moved to where the next
-layer needs them. So a layer is a few large matrix products, which every device is best at and which ask for no
-particular shape.
+    text                [a b c] . . . . . . . .       3 of 11 columns
+    convolution, pool   [x x] c c                     2 of 4 columns; c is what the layer makes of the empty text
+    convolution         [y y] d                       2 of 3 columns
+    fully connected     y y d                         the product of d is shared by all texts that end before it
 
-**The order of operations.** Adding a bias and the rectifier commute with taking a maximum, so pooling comes first,
-and they see a third of the columns. A convolution over one-hot columns is a sum of rows of a table, one for each
-(position in the kernel, symbol), and is computed so. The first fully connected layer takes its columns in blocks, each
-for the rows that reach that far and, once for all others, for the constant.
+Autograd sees a network that reads one column many times. Output, loss and gradients are those of the padded network.
 
-**On a GPU** nothing but the sum of the lengths, rounded up, decides on the shapes of what is computed, so that a step
-can be recorded and played again (`crepe.training.step`): where columns stand is worked out on the device
-(`crepe.models.plan`), and the last convolution's output is filled up with the constant. That costs little there, and is
-the same function.
+**The order of operations.** Adding a bias and the rectifier commute with taking a maximum, so pooling comes first, and
+they see a third of the columns. A convolution over one-hot columns is a look-up.
+
+**On a GPU** only the sum of the lengths, rounded up, decides the shapes of what is computed, so that a step can be
+recorded and replayed (`crepe.training.step`): the plan is worked out on the device, and the last convolution's output
+is filled up with the constant. That costs little there, and is the same function.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crepe.config.catalog import Network as NetworkSettings
 from crepe.errors import CrepeError
+from crepe.io.section import Fraction, NonNegativeInt, PositiveInt
+from crepe.models import NetworkSettings
 from crepe.models.base import Inputs, Network, embed
 from crepe.models.batch import Batch
-from crepe.models.packed import activate, convolve, convolve_moved, lookup, move, ragged_linear, rectify
-from crepe.models.plan import Geometry, Plan
+from crepe.models.packed.convolution import convolve, convolve_moved, lookup
+from crepe.models.packed.moves import move
+from crepe.models.packed.plan import Geometry, Plan
+from crepe.models.packed.pooling import activate, rectify
+from crepe.models.packed.ragged_linear import ragged_linear
 
 
-def build(network: NetworkSettings, inputs: Inputs) -> "ConvNet":
-    """A ConvNet for texts of a length.
+@dataclass(frozen=True, kw_only=True)
+class Settings(NetworkSettings):
+    """Hyper-parameters of a ConvNet (paper, tables 1 and 2)."""
 
-    Raises:
-        CrepeError: the feature has none, or the layers leave nothing of it; weights are asked for.
-    """
-    if inputs.length is None or inputs.idf is not None:
-        raise CrepeError("configuration: a ConvNet needs a feature with a length, and its symbols are not weighted")
-    return ConvNet(network, inputs.symbols, inputs.length, inputs.classes)
+    convolutions: tuple[tuple[PositiveInt, PositiveInt], ...]
+    """[kernel width, pool width] of each convolution."""
+    channels: PositiveInt
+    """Number of outputs of each convolution, the paper's feature size."""
+    embedding_dim: NonNegativeInt = 0
+    """Dimension of the learnt vector of each symbol; 0 reads one-hot columns."""
+    fc: tuple[PositiveInt, ...] = ()
+    """Number of units of each fully connected layer before the last."""
+    dropout: Fraction = 0.0
+    """Probability that dropout, after each of these layers, zeroes a unit."""
+
+    def __post_init__(self) -> None:
+        if not self.convolutions:
+            raise ValueError("convolutions must have one [kernel width, pool width] or more")
+
+    def build(self, inputs: Inputs) -> "ConvNet":
+        """Make the network.
+
+        Raises:
+            CrepeError: the feature has no `max_length`, or the layers leave nothing of it.
+        """
+        return ConvNet(self, inputs)
 
 
 class ConvNet(Network):
     """A ConvNet over characters or words.
 
     Args:
-        network: the layers.
-        symbols: largest index in a text; index i is the one-hot column i - 1 or row i of the embedding table, index
-            0 the all-zero column.
-        length: columns of the padded text.
-        classes: outputs.
+        settings: its hyper-parameters.
+        inputs: sizes of input and output. Symbol i is the one-hot column i - 1 or row i of the look-up table, symbol 0
+            an all-zero column.
 
     Raises:
-        CrepeError: the layers leave nothing of `length` columns.
+        CrepeError: `inputs` has no length, or the layers leave no column of it.
     """
 
-    def __init__(self, network: NetworkSettings, symbols: int, length: int, classes: int) -> None:
+    def __init__(self, settings: Settings, inputs: Inputs) -> None:
         super().__init__()
-        self.length = length
-        self.dropout = network.dropout
-        self.geometry = Geometry(length, network.convolutions)
-        self.embedding = nn.Parameter(torch.empty(symbols + 1, network.embedding)) if network.embedding else None
-        widths = [network.embedding or symbols] + [network.features] * len(network.convolutions)
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, (1, kernel))
-            for (inputs, outputs), (kernel, _) in zip(pairwise(widths), network.convolutions, strict=True)
-        ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if inputs.length is None:
+            raise CrepeError("configuration", "a ConvNet needs a feature with a max_length", "give its feature one")
+        self.length = inputs.length
+        self.dropout = settings.dropout
+        self.geometry = Geometry(inputs.length, settings.convolutions)
         columns = self.geometry.limits[-1]
         if columns == 0:
             raise CrepeError(
-                f"configuration: the convolutions leave no column of a text of {length}; make length larger"
+                "configuration",
+                f"the convolutions leave no column of a text of {inputs.length}",
+                "make the feature's max_length larger",
             )
-        sizes = [columns * network.features, *network.hidden, classes]
-        self.connected = nn.ModuleList(nn.Linear(inputs, outputs) for inputs, outputs in pairwise(sizes))
+        size = settings.embedding_dim
+        self.embedding = nn.Parameter(torch.empty(inputs.symbols + 1, size)) if size else None
+        widths = [size or inputs.symbols] + [settings.channels] * len(settings.convolutions)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(ins, outs, (1, kernel))
+            for (ins, outs), (kernel, _) in zip(pairwise(widths), settings.convolutions, strict=True)
+        ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        sizes = [columns * settings.channels, *settings.fc, inputs.classes]
+        self.connected = nn.ModuleList(nn.Linear(ins, outs) for ins, outs in pairwise(sizes))
 
     def forward(self, batch: Batch, dtype: torch.dtype) -> Tensor:
-        """Scores (log-probabilities but for a constant) of a minibatch: float [rows, classes].
+        """Compute the logits of a batch: dtype [rows, classes]."""
+        plan = Plan(self.geometry, batch.sizes, batch.lengths)
+        first, *others = working(self.convolutions, dtype)
+        pool, *pools = self.geometry.pools
+        *between, last = plan.moves
+        x = self._first_convolution(batch.take(plan.rows, plan.columns), *first, pool)
+        for way, (weight, bias), pool in zip(between, others, pools, strict=True):
+            x = activate(convolve_moved(x, way, weight), bias, pool)
+        x = self._first_connected(move(x, last), plan.groups)
+        return self._other_connected(x)
+
+    def _first_convolution(self, codes: Tensor, weight: Tensor, bias: Tensor, pool: int) -> Tensor:
+        """Compute the first layer of packed codes, int64 [columns], by looking up columns or vectors."""
+        if self.embedding is None:
+            x = lookup(codes, weight)
+        else:
+            x = convolve(embed(codes, self.embedding, weight.dtype), weight)
+        return activate(x, bias, pool)
+
+    def _first_connected(self, x: Tensor, groups: list[tuple[int, int]]) -> Tensor:
+        """Compute the first fully connected layer: [rows, units].
 
         Args:
-            batch: the rows.
-            dtype: what is computed in; the parameters keep theirs, and their gradients too.
+            x: [columns, channels], the constant and then, group by group, the columns of each row.
+            groups: number of rows in each group, and of columns in each of them.
         """
-        constant, *stacked = self._convolve(batch, dtype)
-        first, *others = self.connected
-        large, small = first.parameters()
-        x = ragged_linear(stacked, constant, large, small.to(dtype))
-        for weight, bias in working(others, dtype):
+        constant, *parts = x.split_with_sizes([1, *(rows * columns for rows, columns in groups)])
+        stacked = [part.view(*group, -1) for part, group in zip(parts, groups, strict=True)]
+        weight, bias = self.connected[0].parameters()
+        return ragged_linear(stacked, constant[0], weight, bias.to(x.dtype))
+
+    def _other_connected(self, x: Tensor) -> Tensor:
+        """Compute the other fully connected layers, each behind rectifier and dropout: [rows, classes]."""
+        for weight, bias in working(self.connected[1:], x.dtype):
             x = F.linear(drop(rectify(x), self.dropout if self.training else 0.0), weight, bias)
         return x
 
@@ -125,11 +168,8 @@ class ConvNet(Network):
                 x = F.max_pool2d(rectify(F.conv2d(x, weight, bias)), (1, pool))
             else:
                 x = F.max_pool1d(rectify(F.conv1d(x, weight.squeeze(2), bias)), pool)
-        (weight, bias), *others = working(self.connected, dtype)
-        x = F.linear(x.flatten(2).transpose(1, 2).flatten(1), weight, bias)
-        for weight, bias in others:
-            x = F.linear(drop(rectify(x), self.dropout if self.training else 0.0), weight, bias)
-        return x
+        weight, bias = working(self.connected[:1], dtype)[0]
+        return self._other_connected(F.linear(x.flatten(2).transpose(1, 2).flatten(1), weight, bias))
 
     @property
     def first_layer(self) -> Tensor | None:
@@ -151,35 +191,18 @@ class ConvNet(Network):
         """Return the number of columns that the batch is rounded up to on a GPU; all shapes follow from it."""
         return self.geometry.size(batch.lengths, batch.labels.device)
 
-    def _convolve(self, batch: Batch, dtype: torch.dtype) -> list[Tensor]:
-        """The last convolution's output: [features], the constant; and by groups of rows, [rows, columns, features].
-
-        The constant stands for all columns behind those given.
-        """
-        plan = Plan(self.geometry, batch.sizes, batch.lengths)
-        codes = batch.take(plan.rows, plan.columns)
-        (weight, bias), *others = working(self.convolutions, dtype)
-        x = lookup(codes, weight) if self.embedding is None else convolve(embed(codes, self.embedding, dtype), weight)
-        first, *pools = self.geometry.pools
-        x = activate(x, bias, first)
-        *between, last = plan.moves
-        for (weight, bias), pool, way in zip(others, pools, between, strict=True):
-            x = activate(convolve_moved(x, way, weight), bias, pool)
-        constant, *parts = move(x, last).split_with_sizes([1, *(rows * columns for rows, columns in plan.groups)])
-        return [constant[0], *(part.view(*shape, -1) for part, shape in zip(parts, plan.groups, strict=True))]
-
 
 def working(layers: Iterable[nn.Module], dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
-    """Weight and bias of each layer as they are computed with; gradients come back in the parameters' own dtype."""
+    """Return weight and bias of each layer in the dtype of the computation; their gradients keep the parameters'."""
     return [(weight.to(dtype), bias.to(dtype)) for weight, bias in (layer.parameters() for layer in layers)]
 
 
-def drop(x: Tensor, share: float) -> Tensor:
-    """Dropout: a `share` of the values becomes 0, the others are divided by 1 - share. Shape and dtype stay.
+def drop(x: Tensor, probability: float) -> Tensor:
+    """Apply dropout: zero each value with a probability, divide the others by 1 - probability. Shape and dtype stay.
 
     On a CPU torch's own, which draws from a Bernoulli distribution, takes twice as long: 2 % of a step.
     """
-    if share == 0:
+    if probability == 0:
         return x
-    kept = torch.rand(x.shape, device=x.device) >= share
-    return x * (kept / (1 - share)).to(x.dtype)
+    kept = torch.rand(x.shape, device=x.device) >= probability
+    return x * (kept / (1 - probability)).to(x.dtype)

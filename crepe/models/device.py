@@ -176,6 +176,15 @@ def keep_memory() -> None:
         mallopt(trim_threshold, 2**31 - 1)
 
 
+STATIC = ["cuda"]
+"""Kinds of device where shapes are static."""
+
+
+def static_shapes(device: torch.device) -> bool:
+    """Whether shapes must follow from few numbers that the host knows, so that a step can be recorded and replayed."""
+    return device.type in STATIC
+
+
 def fusing(tensor: torch.Tensor) -> bool:
     """Return whether the kernels of `crepe.models.fused` compute with such a tensor."""
     return tensor.is_cuda and _compiles(tensor.device)

@@ -1,69 +1,109 @@
-"""Multinomial logistic regression on bags of symbols (paper, section 3.1), without a matrix of rows x symbols.
+"""Multinomial logistic regression on bags of symbols (paper, section 3.1), without a matrix [rows, symbols].
 
-The score of a text is a sum of rows of one table, looked up by the text's symbols. Symbol counts are the plain sum;
-for tf-idf each term weighs its inverse document frequency, and the text's vector is scaled to length 1.
+The logits of a text are a weighted sum of rows of one table [symbols, classes], looked up by the text's symbols:
+
+    text     "a cat and a dog"      a   cat  and   a   dog
+    codes                           1    4    2    1    7
+    counts   weight                 1    1    1    1    1
+    tf-idf   weight                w1   w4   w2   w1   w7     w_i = idf_i / ||(n_1 idf_1, n_2 idf_2, ...)||
+    logits = bias + sum over the places of weight * table[code]
+
+A term that occurs n times has n places, so its count needs no place of its own in the sum.
 """
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crepe.config.catalog import Network as NetworkSettings
+from crepe.errors import CrepeError
+from crepe.io.section import Limits
+from crepe.models import NetworkSettings
 from crepe.models.base import Inputs, Network
 from crepe.models.batch import Batch
 
 
-def build(network: NetworkSettings, inputs: Inputs) -> "Linear":
-    """Weighted by inverse document frequencies where there are any."""
-    return Linear(inputs.symbols, inputs.classes, inputs.idf)
+@dataclass(frozen=True, kw_only=True)
+class Settings(NetworkSettings):
+    """Hyper-parameters of a linear classifier on bags of symbols."""
+
+    weighting: Annotated[str, Limits(choices=("counts", "tfidf"))] = "counts"
+    """`counts`: number of times that a symbol occurs in the text. `tfidf`: this times the symbol's inverse document
+    frequency, the whole text scaled to length 1."""
+
+    @property
+    def needs_idf(self) -> bool:
+        """Whether the weighting is tf-idf."""
+        return self.weighting == "tfidf"
+
+    def build(self, inputs: Inputs) -> "Linear":
+        """Make the network.
+
+        Raises:
+            CrepeError: the weighting is tf-idf, and there are no inverse document frequencies.
+        """
+        return Linear(self, inputs)
 
 
 class Linear(Network):
     """A linear classifier on bags of symbols.
 
     Args:
-        symbols: largest index in a text; index 0 is a symbol outside the vocabulary and adds nothing.
-        classes: outputs.
-        idf: float [symbols], the inverse document frequency of each symbol; None for plain counts.
+        settings: its hyper-parameters.
+        inputs: sizes of input and output. Symbol 0 is one outside the vocabulary and adds nothing.
+
+    Raises:
+        CrepeError: the weighting is tf-idf, and there are no inverse document frequencies.
     """
 
     prefers_bfloat16: ClassVar[bool] = False
     """Rows of a table are added up: bfloat16 saves no time there, and loses what many small steps have learnt."""
 
     idf: Tensor | None
+    """float32 [symbols + 1], 0 for symbol 0; None for counts."""
 
-    def __init__(self, symbols: int, classes: int, idf: Tensor | None = None) -> None:
+    def __init__(self, settings: Settings, inputs: Inputs) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.empty(symbols + 1, classes))
-        self.bias = nn.Parameter(torch.empty(classes))
+        self.table = nn.Parameter(torch.empty(inputs.symbols + 1, inputs.classes))
+        self.bias = nn.Parameter(torch.empty(inputs.classes))
+        idf = inputs.idf if settings.needs_idf else None
+        if settings.needs_idf and idf is None:
+            raise CrepeError("configuration", "`weighting` is tfidf, and there are no inverse document frequencies")
         self.register_buffer("idf", None if idf is None else F.pad(idf.float(), (1, 0)))
 
     def forward(self, batch: Batch, dtype: torch.dtype) -> Tensor:
-        """Scores of a minibatch: float [rows, classes]."""
+        """Compute the logits of a batch: dtype [rows, classes]."""
         codes, rows = batch.flat()
-        known = codes > 0
         begins = torch.searchsorted(rows, torch.arange(len(batch), device=rows.device))
-        if self.idf is None:
-            values = known.to(dtype)
-        else:
-            # A term that occurs n times weighs n idf; each of its n places is given idf here, and the squared length
-            # of the text's vector is the sum over places of n idf^2.
-            keys = rows * len(self.table) + codes
-            ordered = keys.sort().values
-            counts = torch.searchsorted(ordered, keys, right=True) - torch.searchsorted(ordered, keys)
-            idf = self.idf[codes]
-            places = torch.arange(len(codes), device=codes.device)
-            squares = F.embedding_bag(places, (counts * idf**2)[:, None], begins, mode="sum").squeeze(1)
-            values = (idf * squares.clamp(min=1e-12).rsqrt()[rows]).to(dtype)
-        sums = F.embedding_bag(codes, self.table.to(dtype), begins, mode="sum", per_sample_weights=values)
+        weights = (codes > 0).to(dtype) if self.idf is None else self._tfidf(codes, rows, begins, self.idf).to(dtype)
+        sums = F.embedding_bag(codes, self.table.to(dtype), begins, mode="sum", per_sample_weights=weights)
         return sums + self.bias.to(dtype)
+
+    def _tfidf(self, codes: Tensor, rows: Tensor, begins: Tensor, idf: Tensor) -> Tensor:
+        """Compute the weight of each place: float32 [places].
+
+        The squared length of a text's vector, the sum over its terms of (n idf)^2, is the sum over its places of
+        n idf^2.
+
+        Args:
+            codes: int64 [places], symbols of all texts one behind the other.
+            rows: int64 [places], the text of each, ascending.
+            begins: int64 [texts], the first place of each text.
+            idf: float32 [symbols + 1].
+        """
+        keys = rows * len(self.table) + codes
+        ordered = keys.sort().values
+        counts = torch.searchsorted(ordered, keys, right=True) - torch.searchsorted(ordered, keys)
+        idf = idf[codes]
+        places = torch.arange(len(codes), device=codes.device)
+        squares = F.embedding_bag(places, (counts * idf**2)[:, None], begins, mode="sum").squeeze(1)
+        return idf * squares.clamp(min=1e-12).rsqrt()[rows]
 
     def padded(self, codes: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Compute the logits of padded texts; for tf-idf, memory grows with the square of the columns."""
-        known = (codes > 0).float()
-        weights = known
+        weights = known = (codes > 0).float()
         if self.idf is not None:
             # How often the symbol of each place occurs in its text: every place is compared with every other.
             counts = (codes[:, :, None] == codes[:, None, :]).float().sum(2)

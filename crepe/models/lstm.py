@@ -1,8 +1,18 @@
-"""The paper's LSTM (section 3.2): a recurrent network over words whose outputs are averaged over time.
+"""The paper's LSTM (section 3.2): a recurrent network over words, the mean of its outputs and a linear classifier.
 
-Texts are computed as long as they are, all side by side, a word at a time: padding is never looked at, nor averaged.
-A word outside the vocabulary is a zero vector and counts as one of the text's words.
+Texts are computed as long as they are, side by side, one word of each at a time; padding is neither computed nor
+averaged. With the longest text first, those that reach a word are the first so many, as `PackedSequence` wants it:
+
+    word        0  1  2  3
+    "a b c d"   a  b  c  d
+    "e f"       e  f
+    "g"         g
+    reach       3  2  1  1     packed: a e g | b f | c | d
+
+A word outside the vocabulary is a zero vector and counts as one of the text's words; an empty text is one such word.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,62 +20,68 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from crepe.config.catalog import Network as NetworkSettings
 from crepe.errors import CrepeError
+from crepe.io.section import PositiveInt
+from crepe.models import NetworkSettings
 from crepe.models.base import Inputs, Network, embed
 from crepe.models.batch import Batch
 from crepe.models.device import send
 
 
-def build(network: NetworkSettings, inputs: Inputs) -> "LSTM":
-    """An LSTM over texts of a length.
+@dataclass(frozen=True, kw_only=True)
+class Settings(NetworkSettings):
+    """Hyper-parameters of an LSTM."""
 
-    Raises:
-        CrepeError: the feature has no length; weights are asked for; `embedding` or `features` is 0.
-    """
-    if inputs.length is None or inputs.idf is not None:
-        raise CrepeError("configuration: an LSTM needs a feature with a length, and its symbols are not weighted")
-    if not network.embedding or not network.features:
-        raise CrepeError("configuration: an LSTM needs embedding and features, 1 or more each")
-    return LSTM(network, inputs.symbols, inputs.length, inputs.classes)
+    embedding_dim: PositiveInt
+    """Dimension of the vector of each word."""
+    hidden_size: PositiveInt
+    """Number of outputs at each word, and size of the state."""
+
+    def build(self, inputs: Inputs) -> "LSTM":
+        """Make the network.
+
+        Raises:
+            CrepeError: the feature has no `max_length`.
+        """
+        return LSTM(self, inputs)
 
 
 class LSTM(Network):
     """An LSTM over words, the mean of its outputs and a linear classifier.
 
     Args:
-        network: `embedding` and `features`, the sizes of a word's vector and of an output.
-        symbols: largest index in a text; index i is row i of the embedding table, index 0 a zero vector.
-        length: most words of a text.
-        classes: outputs.
+        settings: its hyper-parameters.
+        inputs: sizes of input and output. Word i is row i of the look-up table, word 0 a zero vector.
+
+    Raises:
+        CrepeError: `inputs` has no length.
     """
 
-    def __init__(self, network: NetworkSettings, symbols: int, length: int, classes: int) -> None:
+    def __init__(self, settings: Settings, inputs: Inputs) -> None:
         super().__init__()
-        self.length = length
-        self.embedding = nn.Parameter(torch.empty(symbols + 1, network.embedding))
-        self.lstm = nn.LSTM(network.embedding, network.features)
-        self.connected = nn.Linear(network.features, classes)
+        if inputs.length is None:
+            raise CrepeError("configuration", "an LSTM needs a feature with a max_length", "give its feature one")
+        self.length = inputs.length
+        self.embedding = nn.Parameter(torch.empty(inputs.symbols + 1, settings.embedding_dim))
+        self.lstm = nn.LSTM(settings.embedding_dim, settings.hidden_size)
+        self.connected = nn.Linear(settings.hidden_size, inputs.classes)
 
     def forward(self, batch: Batch, dtype: torch.dtype) -> Tensor:
-        """Scores of a minibatch: float [rows, classes]."""
+        """Compute the logits of a batch: dtype [rows, classes]."""
         device = batch.labels.device
-        # An empty text is one word outside the vocabulary.
         lengths = np.clip(batch.lengths, 1, self.length)
-        # Texts that reach each word; with the longest first, these are the first so many.
         reach = len(lengths) - np.searchsorted(lengths, np.arange(lengths[-1]), side="right")
         total, each = int(reach.sum()), send(reach, device)
         columns = torch.repeat_interleave(torch.arange(len(each), device=device), each, output_size=total)
         ranks = torch.arange(total, device=device) - (each.cumsum(0) - each)[columns]
+        # The batch has the longest text last.
         x = embed(batch.take(len(lengths) - 1 - ranks, columns), self.embedding, dtype)
         start = torch.zeros(1, len(lengths), self.lstm.hidden_size, dtype=dtype, device=device)
         weights = [weight.to(dtype) for weight in self.lstm.parameters()]
         sizes = torch.from_numpy(reach)
         y, _, _ = torch.lstm(x, sizes, (start, start), weights, True, 1, 0.0, self.training, False)
-        padded, _ = pad_packed_sequence(PackedSequence(y, sizes), total_length=len(sizes))
-        counts = send(lengths, device)
-        # Back to the order of the batch, the shortest first.
-        mean = padded.sum(0).flip(0) / counts[:, None].to(dtype)
+        outputs, _ = pad_packed_sequence(PackedSequence(y, sizes), total_length=len(sizes))
+        mean = outputs.sum(0).flip(0) / send(lengths, device)[:, None].to(dtype)
         return F.linear(mean, *(parameter.to(dtype) for parameter in self.connected.parameters()))
 
     def padded(self, codes: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -88,5 +104,5 @@ class LSTM(Network):
 
     @property
     def word_vectors(self) -> nn.Parameter:
-        """The look-up table, float [symbols + 1, size]."""
+        """The look-up table, float [symbols + 1, embedding_dim]."""
         return self.embedding

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crepe.config.catalog import Network as NetworkSettings
 from crepe.errors import CrepeError
 from crepe.features import FeatureSettings
 from crepe.io import tensors
-from crepe.models import build
+from crepe.models import NetworkSettings
 from crepe.models.base import Inputs, Network
 
 FILE = "model.safetensors"
@@ -73,12 +72,12 @@ def load(path: Path | str, device: torch.device) -> Saved:
         inputs = Inputs(symbols=about["symbols"], length=feature.max_length, classes=len(about["classes"]), idf=idf)
         # Without memory first: facts that do not go with the tensors may ask for any amount of it.
         with torch.device("meta"):
-            shapes = {name: tensor.shape for name, tensor in build(settings, inputs).state_dict().items()}
+            shapes = {name: tensor.shape for name, tensor in settings.build(inputs).state_dict().items()}
         if shapes != {name: tensor.shape for name, tensor in held.items()}:
             raise ValueError("its tensors are not those of its network")
         if vocabulary is not None and len(vocabulary) != inputs.symbols:
             raise ValueError("its vocabulary is of another size")
-        network = build(settings, inputs)
+        network = settings.build(inputs)
         network.load_state_dict(held)
     except (CrepeError, ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
         fault = str(error).removeprefix("configuration: ")

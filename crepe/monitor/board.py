@@ -13,7 +13,6 @@ from pathlib import Path
 
 from crepe import layout
 from crepe.config import Config
-from crepe.config.catalog import WEIGHTS
 from crepe.errors import CrepeError
 from crepe.io.files import read_json
 from crepe.records.metrics import REMEDY, Metrics
@@ -119,7 +118,7 @@ def _steps(config: Config) -> Iterator[tuple[Key, Path]]:
     for thesaurus in dict.fromkeys(config.feature(model.feature).thesaurus for _, model in pairs):
         if thesaurus:
             yield ("thesaurus", thesaurus), layout.thesaurus(thesaurus)
-    starts = {model.weights: config.vectors(model.weights) for _, model in pairs if model.weights not in WEIGHTS}
+    starts = {model.vectors: config.vectors(model.vectors) for _, model in pairs if model.vectors is not None}
     for name, vectors in starts.items():
         if vectors.sources:
             yield ("published", name), layout.published_vectors(name)
@@ -127,7 +126,7 @@ def _steps(config: Config) -> Iterator[tuple[Key, Path]]:
         yield ("clean", dataset), layout.clean(dataset) / layout.CLEAN_RECORD
     for feature, dataset in dict.fromkeys((model.feature, dataset) for dataset, model in pairs):
         yield ("encode", feature, dataset), layout.shards(feature, dataset) / layout.MANIFEST
-    embedded = [(model.weights, model.feature, dataset) for dataset, model in pairs if model.weights in starts]
+    embedded = [(model.vectors, model.feature, dataset) for dataset, model in pairs if model.vectors is not None]
     for name, feature, dataset in dict.fromkeys(embedded):
         yield ("vectors", name, feature, dataset), layout.vectors(name, feature, dataset)
     yield ("table",), layout.table(config.name)

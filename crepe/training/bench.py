@@ -28,7 +28,6 @@ from crepe.config import load
 from crepe.data import shards
 from crepe.errors import CrepeError
 from crepe.evaluation.metrics import rows_at_once
-from crepe.models import build
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Batch, Split
 from crepe.models.convnet import ConvNet, working
@@ -95,9 +94,9 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     if rounds < 1:
         raise CrepeError(f"--rounds {rounds}", "must be 1 or more")
     inputs = Inputs(symbols=manifest.symbols, length=feature.max_length, classes=len(manifest.classes))
-    network = build(settings, inputs)
+    network = settings.build(inputs)
     assert isinstance(network, ConvNet)
-    initialize(network, settings.deviation, 0)
+    initialize(network, settings.init_std, 0)
     network.to(place)
     train, test = training(folder, manifest, place), Split(shards.read(folder, "test", manifest), place)
     sampler = Sampler(train.labels, len(manifest.classes), recipe.batch_size, 0)

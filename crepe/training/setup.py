@@ -5,14 +5,13 @@ from pathlib import Path
 
 import torch
 
+from crepe import layout
 from crepe.config import Config
-from crepe.config.catalog import WEIGHTS
 from crepe.config.recipe import Recipe
 from crepe.data import shards
 from crepe.data.shards import Manifest
 from crepe.errors import CrepeError
 from crepe.io import tensors
-from crepe.models import build
 from crepe.models.base import Inputs, Network, initialize
 from crepe.models.saved import Saved
 
@@ -22,10 +21,10 @@ class Start:
     """A model before its training."""
 
     model: Saved
-    weights: str
-    """Its entry's."""
     vectors: str | None
-    """Where the vectors come from that it starts from."""
+    """Key of the word vectors that it starts from; None for a random start."""
+    vectors_origin: str | None
+    """Where they come from."""
     recipe: Recipe
     """With the batches of an epoch filled in."""
     manifest: Manifest
@@ -50,7 +49,7 @@ def prepare(
         seed: of the start parameters.
         folder: shards of the model's feature.
         device: where the network goes.
-        vectors: what a model whose weights are vectors starts from, as `crepe vectors` left it; its default if None.
+        vectors: the file of word vectors that the model starts from, if it does; its default place if None.
 
     Raises:
         CrepeError: a key is unknown, or the shards or vectors are missing, damaged or of other data.
@@ -63,19 +62,21 @@ def prepare(
         raise CrepeError(f"{folder}: holds {found}, not {entry.feature} of {dataset}; give --shards another folder")
     vocabulary = shards.read_vocabulary(folder, manifest) if feature.has_vocabulary else None
     idf = None
-    if entry.weights == "tfidf":
+    if settings.needs_idf:
         if vocabulary is None or "rows" not in vocabulary.column_names:
             raise CrepeError(
-                f"{model}: weights are tfidf, and {entry.feature} does not say how many rows hold a symbol"
+                f"catalog.networks.{entry.network}",
+                f"`weighting` is tfidf, and {entry.feature} does not say how many rows hold a symbol",
+                "take counts",
             )
         # The paper's: logarithm of the train rows over those that hold the word (section 3.1).
         idf = torch.log(manifest.rows["train"] / torch.tensor(vocabulary["rows"].to_numpy()))
     inputs = Inputs(symbols=manifest.symbols, length=feature.max_length, classes=len(manifest.classes), idf=idf)
-    network = build(settings, inputs)
-    initialize(network, settings.deviation, seed)
+    network = settings.build(inputs)
+    initialize(network, settings.init_std, seed)
     origin = None
-    if entry.weights not in WEIGHTS:
-        path = Path("data/vectors") / entry.weights / entry.feature / f"{dataset}.safetensors"
+    if entry.vectors is not None:
+        path = layout.vectors(entry.vectors, entry.feature, dataset)
         origin = _start_from(vectors or path, network, manifest)
     return Start(
         model=Saved(
@@ -86,8 +87,8 @@ def prepare(
             classes=manifest.classes,
             vocabulary=None if vocabulary is None else vocabulary["word"].to_pylist(),
         ),
-        weights=entry.weights,
-        vectors=origin,
+        vectors=entry.vectors,
+        vectors_origin=origin,
         recipe=replace(recipe, batches_per_epoch=recipe.batches_per_epoch or about.batches_per_epoch),
         manifest=manifest,
     )
@@ -97,7 +98,11 @@ def _start_from(path: Path, network: Network, manifest: Manifest) -> str:
     """Put the vectors in `path` into the network's look-up table; returns where they come from."""
     table = network.word_vectors
     if table is None:
-        raise CrepeError("configuration: weights are vectors, and the network has no embedding that starts from them")
+        raise CrepeError(
+            "configuration",
+            "the network has no look-up table that starts from word vectors",
+            "leave out the model's `vectors`, or take another network",
+        )
     again = "run `crepe vectors` again"
     about, held = tensors.read(path, again)
     try:

@@ -2,7 +2,7 @@
 
 On a GPU a step of a small network takes the time that it takes to launch its kernels, some hundred of them. There a
 step is recorded as a CUDA graph, and replayed with the next batches of the same shape: it takes one launch, and leaves
-the host time to draw batches. That needs shapes that follow from few numbers (`crepe.models.plan`) and tensors that
+the host time to draw batches. That needs shapes that follow from few numbers (`Network.static_size`) and tensors that
 stay in their place.
 """
 

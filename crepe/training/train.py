@@ -43,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_shards(parser)
     parser.add_argument(
-        "--vectors", type=Path, metavar="FILE", help="default: data/vectors/WEIGHTS/FEATURE/DATASET.safetensors"
+        "--vectors", type=Path, metavar="FILE", help="default: data/vectors/VECTORS/FEATURE/DATASET.safetensors"
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: results/STUDY/runs/DATASET/MODEL/SEED")
     add_device(parser)
@@ -124,14 +124,11 @@ def train(
         test=Split(shards.read(folder, "test", manifest), place),
         classes=len(manifest.classes),
     )
-    network = start.model.settings.as_dict()
-    if start.weights in ("counts", "tfidf"):
-        network["weighting"] = start.weights
     settings: dict[str, Any] = {
         "feature": start.model.feature.as_dict(),
-        "network": network,
-        "vectors": start.weights if start.vectors else None,
-        "vectors_origin": start.vectors,
+        "network": start.model.settings.as_dict(),
+        "vectors": start.vectors,
+        "vectors_origin": start.vectors_origin,
         "precision": precision,
     }
     data = Data(

@@ -94,8 +94,7 @@ def files(config: Config) -> Iterator[Path]:
 
 
 def _vectors(config: Config, model: str) -> str:
-    key = config.catalog.models[model].weights
-    return key if key in config.catalog.vectors else ""
+    return config.catalog.models[model].vectors or ""
 
 
 def _restore() -> None:

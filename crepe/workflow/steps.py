@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from crepe import layout
 from crepe.config import Config, load, merge
-from crepe.config.catalog import WEIGHTS, Dataset, Thesaurus, Vectors
+from crepe.config.catalog import Dataset, Thesaurus, Vectors
 from crepe.data import store
 from crepe.workflow import lock
 from crepe.workflow.code import code
@@ -118,7 +118,7 @@ class Steps:
                 "thesauri": {} if feature.thesaurus is None else {feature.thesaurus: {"sources": []}},
                 "networks": {model.network: network.as_dict()},
                 "models": {key: model.as_dict()},
-                "vectors": {name: value.as_dict() for name, value in catalog.vectors.items() if name == model.weights},
+                "vectors": {name: value.as_dict() for name, value in catalog.vectors.items() if name == model.vectors},
             },
             "training": {model.training: recipe.as_dict()},
         }
@@ -180,9 +180,9 @@ class Steps:
     def vectors(self, wildcards: Wildcards) -> list[str]:
         """The vectors that a model starts from, if it does."""
         model = self.config.model(wildcards.model).model
-        if model.weights in WEIGHTS:
+        if model.vectors is None:
             return []
-        return [str(layout.vectors(model.weights, model.feature, wildcards.dataset))]
+        return [str(layout.vectors(model.vectors, model.feature, wildcards.dataset))]
 
     def vectors_option(self, wildcards: Wildcards, input: Any) -> str:
         """`crepe train`'s option for `vectors`."""
@@ -204,11 +204,11 @@ class Steps:
             done += [("demo_data",)] * (sources[0].local == layout.DEMO_ARCHIVE) + [("download", key), ("clean", key)]
         for dataset, model in product(config.datasets, config.models):
             if config.chosen(dataset, model):
-                feature, vectors = config.catalog.models[model].feature, config.catalog.models[model].weights
+                feature, vectors = config.catalog.models[model].feature, config.catalog.models[model].vectors
                 done.append(("encode", feature, dataset))
                 if thesaurus := config.feature(feature).thesaurus:
                     done.append(("thesaurus", thesaurus))
-                if vectors in config.catalog.vectors:
+                if vectors is not None:
                     done.append(("vectors", vectors, feature, dataset))
                     done += [("published", vectors)] * bool(config.vectors(vectors).sources)
         flags = [str(layout.done(*keys)) for keys in dict.fromkeys(done)]

@@ -2,10 +2,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from crepe.config.catalog import Model, Network, Source, Vectors
+from crepe.config.catalog import Model, Source, Vectors
 from crepe.data.vectors import vectors
 from crepe.errors import CrepeError
 from crepe.features import words
+from crepe.models import lstm
 from crepe.records.run import LEARNT as LEARNT_ORIGIN
 from crepe.training.setup import prepare
 from tests.support.texts import binary
@@ -29,8 +30,8 @@ def start(tiny):
         catalog = dataclasses.replace(
             tiny.config.catalog,
             features={"words": words.Settings(vocab_size=40, max_length=100)},
-            networks={"lstm": Network(kind="lstm", embedding=size, features=4)},
-            models={"lstm": Model(feature="words", network="lstm", training="lstm", weights="learnt")},
+            networks={"lstm": lstm.Settings(embedding_dim=size, hidden_size=4)},
+            models={"lstm": Model(feature="words", network="lstm", training="lstm", vectors="learnt")},
             vectors={"learnt": LEARNT},
         )
         config = dataclasses.replace(tiny.config, models=("lstm",), catalog=catalog)
@@ -46,7 +47,7 @@ def test_learnt_vectors_are_where_the_network_starts(tiny, tmp_path, start):
     assert list(table) == list(range(1, 41))
     assert LEARNT_ORIGIN in about
     found = start(path, 6)
-    assert found.vectors == LEARNT_ORIGIN
+    assert found.vectors_origin == LEARNT_ORIGIN
     assert found.model.network.embedding[1:].tolist() == list(table.values())
 
 

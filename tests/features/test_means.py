@@ -75,7 +75,7 @@ def test_a_thesaurus_is_refused():
 def test_means_have_no_document_frequencies(tmp_path):
     encoded(tmp_path, ROWS, MEANS)
     config = load()
-    models = {"weighted": Model(feature="means", network="linear", training="counts", weights="tfidf")}
+    models = {"weighted": Model(feature="means", network="linear-tfidf", training="counts")}
     catalog = dataclasses.replace(config.catalog, models={**config.catalog.models, **models}, datasets={"toys": TOYS})
     config = dataclasses.replace(config, datasets=("toys",), catalog=catalog)
     with pytest.raises(CrepeError, match="means does not say how many rows hold a symbol"):

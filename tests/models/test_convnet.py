@@ -10,40 +10,34 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crepe.config.catalog import Network
 from crepe.errors import CrepeError
-from crepe.models import build, packed, plan
+from crepe.models import device
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
-from crepe.models.convnet import ConvNet, drop
+from crepe.models.convnet import ConvNet, Settings, drop
+from crepe.models.packed import convolution, plan
 from crepe.ragged import Ragged
 from tests.support.networks import padded
 
-SHAPES = pytest.mark.parametrize("fixed", [False, True], ids=["shapes by the texts", "fixed shapes"])
+SHAPES = pytest.mark.parametrize("static", [False, True], ids=["shapes by the texts", "static shapes"])
 
 PAPER = ((7, 3), (7, 3), (3, 1), (3, 1), (3, 1), (3, 3))
 
 
 @contextmanager
-def as_on(fixed: bool) -> Iterator[None]:
-    """The CPU computes as a GPU does, in fixed shapes, or as itself."""
+def as_on(static: bool) -> Iterator[None]:
+    """The CPU computes as a GPU does, in static shapes, or as itself."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "FIXED", ["cpu"] if fixed else [])
+        patch.setattr(device, "STATIC", ["cpu"] if static else [])
         yield
 
 
-def make(convolutions=PAPER, length=1014, features=4, dropout=0.0, deviation=0.2, embedding=0) -> ConvNet:
-    network = Network(
-        kind="convnet",
-        convolutions=convolutions,
-        features=features,
-        embedding=embedding,
-        hidden=(10, 7),
-        dropout=dropout,
-        deviation=deviation,
+def make(convolutions=PAPER, length=1014, dropout=0.0, std=0.2, embedding_dim=0) -> ConvNet:
+    hyperparameters = Settings(
+        convolutions=convolutions, channels=4, embedding_dim=embedding_dim, fc=(10, 7), dropout=dropout
     )
-    module = ConvNet(network, symbols=9, length=length, classes=3)
-    initialize(module, deviation, seed=1)
+    module = hyperparameters.build(Inputs(symbols=9, length=length, classes=3))
+    initialize(module, std, seed=1)
     return module
 
 
@@ -77,25 +71,25 @@ def compare(network: ConvNet, batch) -> None:
     lengths=st.lists(st.integers(0, 2000), min_size=1, max_size=12),
     seed=st.integers(0, 1000),
     layers=st.sampled_from([PAPER, ((3, 1),), ((1, 1), (5, 4)), ((7, 3), (2, 1), (3, 2))]),
-    embedding=st.sampled_from([0, 6]),
+    embedding_dim=st.sampled_from([0, 6]),
 )
-def test_exact_in_double_precision(fixed: bool, lengths: list[int], seed: int, layers, embedding: int) -> None:
-    with as_on(fixed):
-        compare(make(layers, embedding=embedding).double(), batch_of(lengths, seed))
+def test_exact_in_double_precision(static: bool, lengths: list[int], seed: int, layers, embedding_dim: int) -> None:
+    with as_on(static):
+        compare(make(layers, embedding_dim=embedding_dim).double(), batch_of(lengths, seed))
 
 
 @SHAPES
 @pytest.mark.parametrize("lengths", [[0], [1], [1013], [1014], [1500], [0, 0, 0], [0, 1, 26, 27, 28, 1013, 1014, 1015]])
-def test_exact_at_the_edges(fixed: bool, lengths: list[int]) -> None:
-    with as_on(fixed):
+def test_exact_at_the_edges(static: bool, lengths: list[int]) -> None:
+    with as_on(static):
         compare(make().double(), batch_of(lengths))
 
 
-@pytest.mark.parametrize("placewise", [False, True])
-def test_exact_by_either_way_to_convolve(placewise: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "PLACEWISE", placewise)
+@pytest.mark.parametrize("by_positions", [False, True])
+def test_exact_by_either_way_to_convolve(by_positions: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "BY_POSITIONS", by_positions)
     compare(make().double(), batch_of([0, 3, 200, 1014]))
-    compare(make(((5, 2), (4, 3), (2, 2)), embedding=6).double(), batch_of([0, 3, 200, 1014]))
+    compare(make(((5, 2), (4, 3), (2, 2)), embedding_dim=6).double(), batch_of([0, 3, 200, 1014]))
 
 
 def test_exact_with_totals_rounded_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,14 +98,14 @@ def test_exact_with_totals_rounded_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @SHAPES
-def test_single_precision_is_as_near_the_truth_as_the_plain_network(fixed: bool) -> None:
+def test_single_precision_is_as_near_the_truth_as_the_plain_network(static: bool) -> None:
     turned = 0
     for seed in range(20):
         generator = np.random.default_rng(seed)
         batch = batch_of(list(generator.integers(0, 1100, generator.integers(1, 40))), seed)
-        network = make(deviation=0.1)
-        truth = outcome(padded, make(deviation=0.1).double(), batch, torch.float64)
-        with as_on(fixed):
+        network = make(std=0.1)
+        truth = outcome(padded, make(std=0.1).double(), batch, torch.float64)
+        with as_on(static):
             ours, plain = (outcome(forward, network, batch, torch.float32) for forward in (ConvNet.forward, padded))
         errors = [
             [((found - exact).abs().max() / exact.abs().max()).item() for exact, found in zip(truth, way, strict=True)]
@@ -135,10 +129,10 @@ def test_dropout_is_the_same_function() -> None:
 
 
 @SHAPES
-def test_bfloat16_is_near_and_its_gradients_are_float32(fixed: bool) -> None:
+def test_bfloat16_is_near_and_its_gradients_are_float32(static: bool) -> None:
     network = make()
     batch = batch_of([0, 20, 300, 1014])
-    with as_on(fixed):
+    with as_on(static):
         rough, exact = network(batch, torch.bfloat16), network(batch, torch.float32)
     assert rough.dtype == torch.bfloat16
     assert (rough - exact).abs().max() < 0.05 * exact.abs().max()
@@ -149,7 +143,7 @@ def test_bfloat16_is_near_and_its_gradients_are_float32(fixed: bool) -> None:
 def test_a_short_training_follows_the_same_curve() -> None:
     curves = []
     for forward in (ConvNet.forward, padded):
-        network = make(deviation=0.1)
+        network = make(std=0.1)
         curve = []
         for step in range(50):
             batch = batch_of([10 * step, 100, 400, 1014], seed=step)
@@ -170,11 +164,9 @@ def test_too_short_a_length_is_refused() -> None:
         make(length=100)
 
 
-@pytest.mark.parametrize("inputs", [{"length": None}, {"length": 1014, "idf": torch.ones(9)}])
-def test_what_a_convnet_cannot_read_is_refused(inputs: dict) -> None:
-    network = Network(kind="convnet", convolutions=PAPER, features=4, deviation=0.1)
-    with pytest.raises(CrepeError, match="a ConvNet needs a feature with a length"):
-        build(network, Inputs(symbols=9, classes=3, **inputs))
+def test_a_feature_of_any_length_is_refused() -> None:
+    with pytest.raises(CrepeError, match="a ConvNet needs a feature with a max_length"):
+        Settings(convolutions=PAPER, channels=4).build(Inputs(symbols=9, length=None, classes=3))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5])

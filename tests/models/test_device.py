@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from crepe.errors import CrepeError
+from crepe.models.base import Inputs
 from crepe.models.device import (
     _compiles,
     choose_device,
@@ -18,7 +19,7 @@ from crepe.models.device import (
     own_gpu,
     send,
 )
-from crepe.models.linear import Linear
+from crepe.models.linear import Settings
 
 
 def test_auto_is_a_device_of_this_machine() -> None:
@@ -39,11 +40,11 @@ def test_an_unknown_device_is_named() -> None:
 
 
 def test_precision() -> None:
-    cpu = torch.device("cpu")
+    cpu, linear = torch.device("cpu"), Settings().build(Inputs(symbols=5, length=None, classes=2))
     assert choose_precision(cpu, "float32") == "float32"
     assert choose_precision(cpu) in ("float32", "bfloat16")
-    assert choose_precision(cpu, network=Linear(5, 2)) == "float32"
-    assert choose_precision(cpu, "bfloat16", Linear(5, 2)) == "bfloat16"
+    assert choose_precision(cpu, network=linear) == "float32"
+    assert choose_precision(cpu, "bfloat16", linear) == "bfloat16"
     with pytest.raises(CrepeError, match=r"--precision float8: unknown; known: auto, float32"):
         choose_precision(cpu, "float8")
 

@@ -11,7 +11,7 @@ if not torch.cuda.is_available():
 pytest.importorskip("triton")
 
 from crepe.models import fused
-from crepe.models.packed import THRESHOLD
+from crepe.models.packed.pooling import THRESHOLD
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

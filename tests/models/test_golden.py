@@ -11,18 +11,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from crepe.config.catalog import Network
+from crepe.models.base import Inputs
 from crepe.models.batch import Batch, Split
-from crepe.models.convnet import ConvNet
+from crepe.models.convnet import ConvNet, Settings
 from crepe.ragged import Ragged
 from crepe.training.optimizer import SGDW
 from tests.support.networks import padded
 from tests.support.paths import GOLDEN as GOLDENS
 
 GOLDEN = np.load(GOLDENS / "tiny_model_f64.npz")
-TINY = Network(
-    kind="convnet", convolutions=((7, 3), (7, 3), (3, 1), (3, 1), (3, 1), (3, 3)), features=8, hidden=(16, 16)
-)
+TINY = Settings(convolutions=((7, 3), (7, 3), (3, 1), (3, 1), (3, 1), (3, 3)), channels=8, fc=(16, 16))
 
 
 def flat(network: ConvNet, tensors: Sequence[torch.Tensor]) -> np.ndarray:
@@ -33,7 +31,7 @@ def flat(network: ConvNet, tensors: Sequence[torch.Tensor]) -> np.ndarray:
 
 @pytest.fixture
 def network() -> ConvNet:
-    network = ConvNet(TINY, symbols=69, length=150, classes=4).double()
+    network = TINY.build(Inputs(symbols=69, length=150, classes=4)).double()
     start = torch.from_numpy(np.random.RandomState(0).normal(0, 0.3, 5740).astype(np.float32)).double()
     with torch.no_grad():
         for parameter in network.parameters():

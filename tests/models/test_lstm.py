@@ -1,7 +1,5 @@
 """The packed LSTM against one that reads each text by itself."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -9,21 +7,21 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crepe.config.catalog import Network
 from crepe.errors import CrepeError
-from crepe.models import build
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
+from crepe.models.lstm import Settings
 from crepe.ragged import Ragged
 
 LENGTH = 9
 
 
-def make(**changes):
-    settings: dict[str, Any] = {"kind": "lstm", "embedding": 5, "features": 4, "deviation": 0.5}
-    network = Network(**settings | changes)
-    module = build(network, Inputs(symbols=7, length=LENGTH, classes=3))
-    initialize(module, network.deviation, seed=1)
+SETTINGS = Settings(embedding_dim=5, hidden_size=4)
+
+
+def make():
+    module = SETTINGS.build(Inputs(symbols=7, length=LENGTH, classes=3))
+    initialize(module, 0.5, seed=1)
     return module.double()
 
 
@@ -70,13 +68,6 @@ def test_bfloat16_is_near():
     assert (rough - exact).abs().max() < 0.05 * exact.abs().max()
 
 
-@pytest.mark.parametrize("inputs", [{"length": None}, {"length": 9, "idf": torch.ones(7)}])
-def test_what_it_cannot_read_is_refused(inputs):
-    with pytest.raises(CrepeError, match="an LSTM needs a feature with a length"):
-        build(Network(kind="lstm", embedding=5, features=4), Inputs(symbols=7, classes=3, **inputs))
-
-
-@pytest.mark.parametrize("settings", [{"embedding": 0}, {"features": 0}])
-def test_sizes_are_needed(settings):
-    with pytest.raises(CrepeError, match="an LSTM needs embedding and features"):
-        make(**settings)
+def test_a_feature_of_any_length_is_refused():
+    with pytest.raises(CrepeError, match="an LSTM needs a feature with a max_length"):
+        SETTINGS.build(Inputs(symbols=7, length=None, classes=3))

@@ -333,16 +333,16 @@ CASES: dict[str, list[Case]] = {
             TRAIN,
             change(f"{SHARDS}/manifest.json"),
             merge(
-                entry("models", MODEL, network="convnet-small", weights="random"),
+                entry("models", MODEL, network="convnet-small", vectors=None),
                 entry("features", FEATURE, max_length=None),
             ),
         ),
         Case(
             "Texts that are too short for a ConvNet",
             TRAIN,
-            config=entry("models", MODEL, network="convnet-small", weights="random"),
+            config=entry("models", MODEL, network="convnet-small", vectors=None),
         ),
-        Case("Vectors for a network that takes none", TRAIN, config=entry("models", MODEL, network="linear")),
+        Case("Vectors for a network that takes none", TRAIN, config=entry("models", MODEL, network="linear-counts")),
         Case("Not trained yet", EVALUATE, lambda: shutil.rmtree(RUN)),
         Case(
             "Other shards than those of the training",

@@ -123,8 +123,8 @@ class Chaos:
         tiny.update(folder / "config/config.yaml", {"training": dict.fromkeys(("convnet", "counts", "lstm"), recipe)})
         catalog = {
             "features": {"word-columns": {"max_length": 254}},
-            "networks": {"lstm": {"features": 8, "embedding": 8}},
-            "models": {"lstm": {"weights": "learnt"}},
+            "networks": {"lstm": {"hidden_size": 8, "embedding_dim": 8}},
+            "models": {"lstm": {"vectors": "learnt"}},
             "vectors": {"learnt": {"vector_size": 8}},
         }
         tiny.update(folder / "config/models.yaml", {"catalog": catalog})

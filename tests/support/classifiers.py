@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from crepe.config.catalog import Network
 from crepe.features import FeatureSettings
 from crepe.inference.classifier import Classifier
-from crepe.models import build, saved
+from crepe.models import NetworkSettings, saved
 from crepe.models.base import Inputs, initialize
 
 CLASSES = ["cats", "dogs & <b>wolves</b>", "birds"]
@@ -18,30 +17,30 @@ WORDS = ["purr", "meow", "bark", "howl", "sing", "fly", "new", "york"]
 _CONVNET: dict[str, Any] = {
     "kind": "convnet",
     "convolutions": ((7, 3), (3, 3)),
-    "features": 8,
-    "hidden": (16,),
+    "channels": 8,
+    "fc": (16,),
     "dropout": 0.5,
 }
 _WORDS: dict[str, Any] = {"kind": "words", "vocab_size": 8}
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "characters": ({"kind": "characters", "alphabet": "crepe", "max_length": 100}, _CONVNET),
-    "word columns": (_WORDS | {"max_length": 40}, _CONVNET | {"embedding": 5}),
+    "word columns": (_WORDS | {"max_length": 40}, _CONVNET | {"embedding_dim": 5}),
     "bag": (_WORDS, {"kind": "linear"}),
-    "tf-idf": (_WORDS, {"kind": "linear"}),
+    "tf-idf": (_WORDS, {"kind": "linear", "weighting": "tfidf"}),
     "n-grams": ({"kind": "ngrams", "vocab_size": 9, "max_n": 2}, {"kind": "linear"}),
     "means": ({"kind": "means", "clusters": 3, "vector_size": 2, "min_count": 1, "epochs": 1}, {"kind": "linear"}),
-    "lstm": (_WORDS | {"max_length": 40}, {"kind": "lstm", "embedding": 5, "features": 4}),
+    "lstm": (_WORDS | {"max_length": 40}, {"kind": "lstm", "embedding_dim": 5, "hidden_size": 4}),
 }
 _LINES = {"n-grams": [*WORDS, "new york"], "means": ["purr meow", "bark howl", "sing fly"]}
 
 
 def model(kind: str, classes: list[str] = CLASSES) -> saved.Saved:
     """A model with drawn parameters, so large that texts get different classes."""
-    feature, settings = FeatureSettings.parse(KINDS[kind][0]), Network(**KINDS[kind][1])
+    feature, settings = FeatureSettings.parse(KINDS[kind][0]), NetworkSettings.parse(KINDS[kind][1])
     vocabulary = None if kind == "characters" else _LINES.get(kind, WORDS)
     symbols = 69 if vocabulary is None else len(vocabulary)
     idf = torch.linspace(0.5, 3, symbols) if kind == "tf-idf" else None
-    network = build(settings, Inputs(symbols=symbols, length=feature.max_length, classes=len(classes), idf=idf))
+    network = settings.build(Inputs(symbols=symbols, length=feature.max_length, classes=len(classes), idf=idf))
     initialize(network, 0.3 if settings.kind == "convnet" else 1.0, seed=5)
     return saved.Saved(
         network=network.eval(),

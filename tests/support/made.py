@@ -56,8 +56,8 @@ CONFIG = json.dumps(
             "thesauri": {"synonyms": _source("synonyms.dat", THESAURUS)},
             "features": {FEATURE: {"kind": "words", "vocab_size": 40, "max_length": 30, "thesaurus": "synonyms"}},
             "vectors": {"pub": {"vector_size": 3, **_source("pub.bin.gz", PUBLISHED)}},
-            "networks": {"lstm-tiny": {"kind": "lstm", "embedding": 3, "features": 4, "deviation": 0.1}},
-            "models": {MODEL: {"feature": FEATURE, "network": "lstm-tiny", "training": "brief", "weights": "pub"}},
+            "networks": {"lstm-tiny": {"kind": "lstm", "embedding_dim": 3, "hidden_size": 4, "init_std": 0.1}},
+            "models": {MODEL: {"feature": FEATURE, "network": "lstm-tiny", "training": "brief", "vectors": "pub"}},
         },
     }
 )

@@ -110,8 +110,8 @@ OVERLAY: dict[str, Any] = {
         "features": {"chars": {"max_length": LENGTH}, "words": {"vocab_size": WORDS}},
         "networks": {
             "convnet-small": {
-                **{"convolutions": [[7, 3], [3, 3]], "features": 8, "hidden": [16]},
-                **{"dropout": 0.1, "deviation": 0.2},
+                **{"convolutions": [[7, 3], [3, 3]], "channels": 8, "fc": [16]},
+                **{"dropout": 0.1, "init_std": 0.2},
             }
         },
     },

@@ -40,7 +40,7 @@ def project(
     write(folder / "config/datasets.yaml", {"catalog": {"datasets": {key: dataset() for key in datasets}}})
     content = yaml.safe_load((ROOT / "config/models.yaml").read_text())
     content["catalog"]["features"]["chars"]["max_length"] = 254
-    content["catalog"]["networks"]["convnet-small"] |= {"features": 8, "hidden": [16, 16]}
+    content["catalog"]["networks"]["convnet-small"] |= {"channels": 8, "fc": [16, 16]}
     write(folder / "config/models.yaml", content)
     # The same pipeline, but for the study's name.
     pipeline = (folder / "dvc.yaml").read_text().replace("results/paper", "results/tiny").replace("  paper:", "  tiny:")

@@ -25,7 +25,6 @@ from crepe.evaluation.metrics import predict
 from crepe.features import characters as character_feature
 from crepe.features import words as word_feature
 from crepe.io.files import digest
-from crepe.models import build
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.text import alphabet, thesaurus, tokens
@@ -423,8 +422,8 @@ def make(study: tuple[Config, Path]) -> Training:
     config, folder = study
     _, feature, network, recipe = config.model("conv-small")
     manifest = Manifest.read(folder)
-    net = build(network, Inputs(symbols=manifest.symbols, length=feature.max_length, classes=2))
-    initialize(net, network.deviation, 0)
+    net = network.build(Inputs(symbols=manifest.symbols, length=feature.max_length, classes=2))
+    initialize(net, network.init_std, 0)
     return Training(
         title="t",
         network=net,

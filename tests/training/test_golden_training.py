@@ -39,8 +39,8 @@ RECIPE = {
     },
     **{"momentum": 0.9, "weight_decay": 1e-3},
 }
-CONVNET = {"kind": "convnet", "convolutions": [[7, 3], [3, 1], [3, 3]], "features": 24, "hidden": [32, 32]}
-CONVNET |= {"dropout": 0.3, "deviation": 0.1}
+CONVNET = {"kind": "convnet", "convolutions": [[7, 3], [3, 1], [3, 3]], "channels": 24, "fc": [32, 32]}
+CONVNET |= {"dropout": 0.3, "init_std": 0.1}
 THESAURUS = "UTF-8\n" + "".join(f"{words[0]}|1\n(noun)|{words[1]}|{words[2]} {words[3]}\n" for words in tiny.WORDS)
 CONFIG: dict[str, Any] = {
     "name": "golden",
@@ -63,17 +63,18 @@ CONFIG: dict[str, Any] = {
         "vectors": {"learnt": {"vector_size": 12, "min_count": 2, "epochs": 1}},
         "networks": {
             "chars": CONVNET,
-            "words": CONVNET | {"embedding": 12},
-            "lstm": {"kind": "lstm", "embedding": 12, "features": 10, "deviation": 0.1},
-            "linear": {"kind": "linear", "deviation": 0.0},
+            "words": CONVNET | {"embedding_dim": 12},
+            "lstm": {"kind": "lstm", "embedding_dim": 12, "hidden_size": 10, "init_std": 0.1},
+            "linear-counts": {"kind": "linear", "init_std": 0.0},
+            "linear-tfidf": {"kind": "linear", "weighting": "tfidf", "init_std": 0.0},
         },
         "models": {
             "chars": {"feature": "chars", "network": "chars", "training": "brief"},
             "thesaurus": {"feature": "chars-th", "network": "chars", "training": "brief"},
-            "words": {"feature": "columns", "network": "words", "training": "brief", "weights": "learnt"},
-            "lstm": {"feature": "columns", "network": "lstm", "training": "clipped", "weights": "learnt"},
-            "tfidf": {"feature": "ngrams", "network": "linear", "training": "brief", "weights": "tfidf"},
-            "counts": {"feature": "ngrams", "network": "linear", "training": "brief", "weights": "counts"},
+            "words": {"feature": "columns", "network": "words", "training": "brief", "vectors": "learnt"},
+            "lstm": {"feature": "columns", "network": "lstm", "training": "clipped", "vectors": "learnt"},
+            "tfidf": {"feature": "ngrams", "network": "linear-tfidf", "training": "brief"},
+            "counts": {"feature": "ngrams", "network": "linear-counts", "training": "brief"},
         },
     },
 }

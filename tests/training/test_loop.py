@@ -14,7 +14,6 @@ import torch
 
 from crepe.data.shards import Manifest, read
 from crepe.errors import CrepeError
-from crepe.models import build
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.training import checkpoints, heartbeat
@@ -28,8 +27,8 @@ def make(tiny: Tiny, model: str = "conv-small", seed: int = 0) -> Training:
     entry, feature, network, recipe = tiny.config.model(model)
     folder = tiny.folder / entry.feature
     manifest = Manifest.read(folder)
-    net = build(network, Inputs(symbols=manifest.symbols, length=feature.max_length, classes=2))
-    initialize(net, network.deviation, seed)
+    net = network.build(Inputs(symbols=manifest.symbols, length=feature.max_length, classes=2))
+    initialize(net, network.init_std, seed)
     splits = {split: Split(read(folder, split), CPU) for split in ("train", "test")}
     recipe = replace(recipe, batches_per_epoch=20)
     return Training(

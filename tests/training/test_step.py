@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from crepe.data.shards import Manifest, read
-from crepe.models import build
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.models.convnet import ConvNet
@@ -20,9 +19,9 @@ from tests.support.shards import Tiny
 def make(tiny: Tiny, device: str, max_grad_norm: float | None = None) -> tuple[ConvNet, Split, Sampler, Step]:
     entry, feature, settings, recipe = tiny.config.model("conv-small")
     folder = tiny.folder / entry.feature
-    network = build(settings, Inputs(symbols=Manifest.read(folder).symbols, length=feature.max_length, classes=2))
+    network = settings.build(Inputs(symbols=Manifest.read(folder).symbols, length=feature.max_length, classes=2))
     assert isinstance(network, ConvNet)
-    initialize(network, settings.deviation, 0)
+    initialize(network, settings.init_std, 0)
     network.to(device)
     train = Split(read(folder, "train"), torch.device(device))
     tally = torch.zeros(2, dtype=torch.float64, device=device)

@@ -320,11 +320,11 @@ def test_a_row_of_each_kind(tmp_path):
     project = tiny.project(tmp_path, models=KINDS)
     features: dict[str, Any] = {key: {"max_length": 254} for key in ("chars-th", "word-columns", "word-columns-th")}
     features |= {key: {**features[key], "thesaurus": "few"} for key in ("chars-th", "word-columns-th")}
-    networks = {"word-convnet-small": {"features": 8, "hidden": [16, 16], "embedding": 8}}
+    networks = {"word-convnet-small": {"channels": 8, "fc": [16, 16], "embedding_dim": 8}}
     small = {
         "features": {**features, "means": {"clusters": 6, "vector_size": 8}},
-        "networks": {**networks, "lstm": {"features": 8, "embedding": 8}},
-        "models": {"lstm": {"weights": "learnt"}},
+        "networks": {**networks, "lstm": {"hidden_size": 8, "embedding_dim": 8}},
+        "models": {"lstm": {"vectors": "learnt"}},
         "vectors": {"learnt": {"vector_size": 8}},
         "thesauri": {"few": {"sources": [{"url": "few.dat"}]}},
     }

@@ -1,4 +1,4 @@
-"""Where columns stand, against the rule that `crepe.models.convnet` gives."""
+"""Where columns stand, against the rule that `crepe.models.packed` gives."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crepe.models import plan
-from crepe.models.plan import GROUP, Geometry, Plan
+from crepe.models import device
+from crepe.models.packed import plan
+from crepe.models.packed.moves import Move
+from crepe.models.packed.plan import GROUP, Geometry, Plan
 
 CPU = torch.device("cpu")
 
@@ -26,20 +28,34 @@ def test_the_papers_network_leaves_34_columns() -> None:
     assert GEOMETRY.tails == (2, 2, 2, 2, 2, 1)
 
 
-def test_places_count_through_rows() -> None:
-    rows, columns = plan.places(torch.tensor([[2, 1], [0, 3]]), 6)
+def test_unravel_counts_through_rows() -> None:
+    rows, columns = plan.unravel(torch.tensor([[2, 1], [0, 3]]), 6)
     assert rows.tolist() == [0, 0, 1, 3, 3, 3]
     assert columns.tolist() == [0, 1, 0, 0, 1, 2]
 
 
-@pytest.mark.parametrize("fixed", [[], ["cpu"]], ids=["shapes by the texts", "fixed shapes"])
+def test_the_example_of_the_docstring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plan.QUANTUM, "cpu", 1)
+    found = make(Geometry(11, ((3, 2), (2, 1))), [3, 7])
+    assert found.rows.tolist() == [-1] * 4 + [0] * 6 + [1] * 10 + [-1] * 2
+    assert found.columns.tolist() == [*range(4), *range(6), *range(12)]
+    second, last = found.moves
+    assert second.source.tolist() == [0, 0, 2, 3, 0, 5, 6, 7, 8, 0]
+    assert second.is_constant.nonzero().flatten().tolist() == [1, 4, 9]
+    assert second.destination[:10].tolist() == [0, 0, 2, 3, 0, 5, 6, 7, 8, 0]
+    assert second.is_unused[:10].nonzero().flatten().tolist() == [1, 4, 9]
+    assert last.source.tolist() == [0, 2, 3, 0, 5, 6, 7]
+    assert found.groups == [(2, 3)]
+
+
+@pytest.mark.parametrize("static", [[], ["cpu"]], ids=["shapes by the texts", "static shapes"])
 @pytest.mark.parametrize("geometry", [GEOMETRY, SHORT], ids=["paper", "short"])
 @given(lengths=st.lists(st.integers(0, 1200), min_size=1, max_size=40))
 def test_every_layer_gets_each_rows_columns_and_else_the_constant(
-    fixed: list[str], geometry: Geometry, lengths: list[int]
+    static: list[str], geometry: Geometry, lengths: list[int]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "FIXED", fixed)
+        patch.setattr(device, "STATIC", static)
         found = make(geometry, lengths)
     texts = [0, *sorted(min(length, geometry.length) for length in lengths)]
     rows, columns = found.rows + 1, found.columns
@@ -52,26 +68,26 @@ def test_every_layer_gets_each_rows_columns_and_else_the_constant(
         left = [(int(row), int(column) // pool) for row, column in zip(rows, columns, strict=True)][
             : made * pool : pool
         ]
-        taken = [left[place] for place in way.places.tolist()]
+        taken = [left[place] for place in way.source.tolist()]
         assert left[0] == (0, 0)
         rows, columns = _wanted(way, taken)
         # Each row's columns are all there, once, in order ...
-        mine = [some for some, lacks in zip(taken, way.lacking.tolist(), strict=True) if not lacks]
+        mine = [some for some, lacks in zip(taken, way.is_constant.tolist(), strict=True) if not lacks]
         if layer < len(found.moves):
             assert mine == [(row, column) for row, count in enumerate(own) for column in range(count)]
         # ... and what takes a column is where its gradient comes from.
-        for place, (back, unused) in enumerate(zip(way.back.tolist(), way.unused.tolist(), strict=True)):
+        for place, (back, unused) in enumerate(zip(way.destination.tolist(), way.is_unused.tolist(), strict=True)):
             if not unused:
-                assert way.places[back] == place
-                assert not way.lacking[back]
-        assert len(mine) == int((~way.unused).sum())
-        assert all(place == 0 for place, lacks in zip(way.places, way.lacking, strict=True) if lacks)
+                assert way.source[back] == place
+                assert not way.is_constant[back]
+        assert len(mine) == int((~way.is_unused).sum())
+        assert all(place == 0 for place, lacks in zip(way.source, way.is_constant, strict=True) if lacks)
 
 
-def _wanted(way: plan.Move, taken: list[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
+def _wanted(way: Move, taken: list[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Row and column of each place of a layer's input: those that lack one follow the row before them."""
     rows, columns, row, column = [], [], 0, -1
-    for (source_row, _), lacks in zip(taken, way.lacking.tolist(), strict=True):
+    for (source_row, _), lacks in zip(taken, way.is_constant.tolist(), strict=True):
         if not lacks and source_row != row:
             row, column = source_row, -1
         column += 1
@@ -88,9 +104,9 @@ def test_groups_cover_every_row_once(rows: int) -> None:
     assert [width for _, width in groups] == sorted(width for _, width in groups)
 
 
-def test_fixed_shapes_follow_from_the_sum_of_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "FIXED", ["cpu"])
+def test_static_shapes_follow_from_the_sum_of_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "STATIC", ["cpu"])
     one, other = make(GEOMETRY, [100, 300, 680]), make(GEOMETRY, [30, 36, 1014])
     assert GEOMETRY.size(np.array([100, 300, 680]), CPU) == GEOMETRY.size(np.array([30, 36, 1014]), CPU)
-    shapes = [[len(found.rows), *(len(way.places) for way in found.moves), found.groups] for found in (one, other)]
+    shapes = [[len(found.rows), *(len(way.source) for way in found.moves), found.groups] for found in (one, other)]
     assert shapes[0] == shapes[1]

@@ -1,0 +1,53 @@
+"""Moves of columns from where one layer leaves them to where the next one reads them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crepe.models.device import static_shapes
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Where columns go, and where their gradients come from. The package's docstring has an example.
+
+    The first column that a layer leaves is that of the empty text: the constant.
+    """
+
+    source: Tensor
+    """int64 [wanted], the column to copy; 0, the constant, where the text has none of its own."""
+    is_constant: Tensor
+    """bool [wanted], whether the text has none of its own."""
+    destination: Tensor
+    """int64 [left], the place that a column is copied to as its text's own; 0 where there is none."""
+    is_unused: Tensor
+    """bool [left], whether there is none."""
+
+
+def move(x: Tensor, way: Move) -> Tensor:
+    """Copy columns to where the next layer reads them: [left, features] to [wanted, features]."""
+    return _Move.apply(x, way)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _Move(torch.autograd.Function):
+    """Both directions pick rows of a matrix: fast, and in a fixed order on every device."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, way: Move) -> Tensor:
+        ctx.way, ctx.length = way, len(x)
+        return x.index_select(0, way.source)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        way, is_unused = ctx.way, ctx.way.is_unused[: ctx.length]
+        for_x = gradient.index_select(0, way.destination[: ctx.length])
+        # The constant gets the sum over all places that copy it.
+        if static_shapes(gradient.device):
+            for_x.masked_fill_(is_unused[:, None], 0)
+            for_x[0] += way.is_constant.to(gradient.dtype) @ gradient
+        else:
+            for_x.index_fill_(0, is_unused.nonzero().flatten(), 0)
+            for_x[0] += gradient.index_select(0, way.is_constant.nonzero().flatten()).sum(0)
+        return for_x, None
