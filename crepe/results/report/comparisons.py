@@ -1,4 +1,4 @@
-"""What the page sets results beside: families of models, later work, the paper's table 3 and figure 3."""
+"""Data for the report's comparisons: families of models, later work, the paper's table 3 and figure 3."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ FAMILIES = {
     "character-convnets": "ConvNets over characters",
     REFERENCES: "References",
 }
-"""Families of the grid's lines: a key and what the page calls it. A network of another kind is a family of its own."""
+"""Names of the families of models by key. Networks of any other kind are a family of their own."""
 
 COMPARED = {
     "bag-of-means": "Bag-of-means",
@@ -53,18 +53,18 @@ def family(config: Config, model: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A line of errors that the study is seen beside."""
+    """A line of published errors to compare the study with."""
 
     title: str
     source: str
     errors: dict[str, float]
     """Test errors in percent by dataset of the grid."""
     later: bool = True
-    """Whether it is of later work."""
+    """Whether the errors are those of later work."""
 
 
 def references(grid: Grid, config: Config) -> list[Reference]:
-    """Later work on the paper's datasets, and what always naming the largest class would get.
+    """Collect the errors of later work on the grid's datasets, and those of always naming the largest class.
 
     Raises:
         CrepeError: a table cannot be read.
@@ -72,7 +72,7 @@ def references(grid: Grid, config: Config) -> list[Reference]:
     figures: dict[str, dict[str, float]] = {}
     for result in tables.later_results():
         figures.setdefault(result.model, {})[result.dataset] = result.error_pct
-    # The test rows of a part are often others than the whole's: later work stands beside whole datasets only.
+    # Later work is compared on whole datasets only: the test rows of a part often differ from the whole's.
     lines = [
         Reference(model.title, model.source, figures[model.model])
         for model in tables.later_models()
@@ -95,7 +95,7 @@ class Statistics:
 
 
 def statistics(found: list[Grid], config: Config) -> list[Statistics]:
-    """Table 3: what the paper says of the datasets, and what the clean data and the runs say.
+    """Compare the sizes of the datasets with the paper's table 3; ours are from the clean data, else from the runs.
 
     Raises:
         CrepeError: the table or the summary of clean data cannot be read.
@@ -131,17 +131,17 @@ def _clean(path: Path, dataset: str) -> tuple[int, int, int]:
 
 @dataclass(slots=True)
 class Panel:
-    """A part of figure 3: a model's errors relative to those of the large ConvNet over characters."""
+    """A panel of figure 3: a model's errors relative to those of the large ConvNet over characters."""
 
     title: str
     datasets: list[str] = field(default_factory=list)
     paper: list[float | None] = field(default_factory=list)
-    """By dataset in percent of the model's error, positive where the ConvNet over characters is better."""
+    """Differences in percent of the model's error by dataset; positive if the ConvNet over characters is better."""
     ours: list[float | None] = field(default_factory=list)
 
 
 def figure3(found: list[Grid]) -> list[Panel]:
-    """The paper's figure 3, from its errors and from the study's: datasets that have either.
+    """Compute the paper's figure 3 from its errors and from the study's, for datasets that have either.
 
     Raises:
         CrepeError: a table cannot be read.
@@ -163,9 +163,9 @@ def figure3(found: list[Grid]) -> list[Panel]:
 
 
 def _relative(grid: Grid, dataset: str, model: str, error: Callable[[Cell], float | None]) -> float | None:
-    """As the paper: the difference in percent of the compared model's error, both ConvNets with a thesaurus.
+    """Compute the difference of two errors, in percent of the compared model's, as the paper does.
 
-    Where those are not there, as in Chinese, both without.
+    Both ConvNets are trained with a thesaurus or, if there are no such errors, as in Chinese, both without.
     """
     for compared, characters in _pairs(model):
         cells: list[Cell | None] = [grid.cells.get((dataset, key)) for key in (compared, characters)]
@@ -176,7 +176,7 @@ def _relative(grid: Grid, dataset: str, model: str, error: Callable[[Cell], floa
 
 
 def _learnt(cell: Cell) -> float | None:
-    """The error of a cell whose runs are all better than guessing: relative to another it says nothing."""
+    """The error of a cell, or None if one of its runs is no better than guessing."""
     return None if "guessing" in cell.marks else cell.error
 
 
