@@ -14,6 +14,13 @@ PAPER = CONFIG / "paper"
 """The paper's figures, as CSV."""
 
 
+def installed(path: Path) -> Path:
+    """A file of the project, or the one that comes with the package if the working directory has none."""
+    package = Path(__file__).parent
+    places = (path, package.parent / path, package / "installed" / path)
+    return next((place for place in places if place.exists()), path)
+
+
 CODE = CONFIG / "code.json"
 """Digests of the code of each step: see `crepe.workflow.code`."""
 

@@ -164,8 +164,8 @@ def load(overlay: str | None = None) -> Config:
     """
     merged: dict[str, Any] = {}
     for name in layout.CONFIG_FILES:
-        if (layout.CONFIG / name).exists():
-            merged = merge(merged, _read(layout.CONFIG / name))
+        if (path := layout.installed(layout.CONFIG / name)).exists():
+            merged = merge(merged, _read(path))
     if overlay is not None:
         merged = merge(merged, _read_text(overlay) if overlay.lstrip().startswith("{") else _read(Path(overlay)))
     if not merged:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from crepe.errors import CrepeError
-from crepe.layout import PAPER
+from crepe.layout import PAPER, installed
 
 Line = TypeVar("Line")
 
@@ -108,7 +108,7 @@ def later_models() -> list[LaterModel]:
 
 def _read(name: str, kind: type[Line]) -> list[Line]:
     """Read the lines of a table, of each the columns that are the fields of `kind`."""
-    path = PAPER / name
+    path = installed(PAPER / name)
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             lines = list(csv.DictReader(stream))

@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -35,7 +35,7 @@ LEFT_OUT = {
 }
 """Modules, and packages with all that is in them, that change no step's result, each with the reason.
 
-A step that names one of them in `STEPS` depends on it all the same.
+A step that names one of them in `STEPS` depends on it all the same, and on what is in it.
 """
 
 STEPS = {
@@ -50,29 +50,33 @@ STEPS = {
 }
 """Modules that a step's code begins with. Downloads have none: what is fetched is right if its checksum is."""
 
-KINDS = {"encode": "crepe.features", "train": "crepe.models", "evaluate": "crepe.models"}
-"""Packages of which a step runs one module more, the kind that the configuration names."""
+KINDS = {
+    "encode": ("crepe.features", "FeatureSettings"),
+    "train": ("crepe.models", "NetworkSettings"),
+    "evaluate": ("crepe.models", "NetworkSettings"),
+}
+"""Module and class of the settings that come in kinds; a step runs the module of the kind, too."""
 
 
+@cache
 def code(step: str, kind: str | None = None) -> str:
     """Digest of a step's code, 16 hexadecimal digits: the same on every machine, in Python 3.11 to 3.13.
 
     Args:
         step: a key of `STEPS`.
-        kind: the kind of feature (encode) or network (train, evaluate).
+        kind: the module of the kind of feature (encode) or network (train, evaluate).
     """
-    roots = [*STEPS[step], *([f"{KINDS[step]}.{kind}"] if kind else [])]
-    return _digest([(name, _module(name).digest) for name in modules(roots)])
+    return _digest([(name, _module(name).digest) for name in modules([*STEPS[step], *([kind] if kind else [])])])
 
 
 def modules(roots: Iterable[str]) -> list[str]:
     """The modules of the package that `roots` are made of: these and, step by step, those that they import."""
     found: set[str] = set()
     wanted = list(roots)
-    named = set(wanted)
+    named = tuple(f"{name}." for name in wanted)
     while wanted:
         name = wanted.pop()
-        if name in found or (name not in named and _left_out(name)):
+        if name in found or (is_left_out(name) and not f"{name}.".startswith(named)):
             continue
         if (module := _module(name)).digest:
             found.add(name)
@@ -84,11 +88,8 @@ def every() -> dict[str, Any]:
     """The digests of all steps, by kind where a step has kinds, and of the rules."""
     digests: dict[str, Any] = {}
     for step in STEPS:
-        package = KINDS.get(step)
-        if package is None:
-            digests[step] = code(step)
-        else:
-            digests[step] = {kind: code(step, kind) for kind in sorted(_kinds(package))}
+        found = {kind: code(step, module) for kind, module in sorted(kinds(step).items())}
+        digests[step] = found or code(step)
     return digests | {"rules": rules()}
 
 
@@ -112,9 +113,9 @@ class _Module:
         file = _file(name)
         if file is None:
             return
-        source = file.read_bytes()
-        self.digest = _digest(tree(source))
-        self.imports = [name.rpartition(".")[0], *_imports(ast.parse(source))]
+        syntax = ast.parse(file.read_bytes())
+        self.digest = _digest(_plain(syntax, None))
+        self.imports = [name.rpartition(".")[0], *_imports(syntax)]
         if file.name == "__init__.py":
             for other in sorted(file.parent.iterdir()):
                 if other.suffix in (".html", ".css", ".js"):
@@ -136,12 +137,18 @@ def _file(name: str) -> Path | None:
     return file if file.is_file() else None
 
 
-def _left_out(name: str) -> bool:
+def is_left_out(name: str) -> bool:
+    """Whether a module is in `LEFT_OUT`, by itself or with its package."""
     return name == "crepe" or any(f"{name}.".startswith(f"{part}.") for part in LEFT_OUT if part != "crepe")
 
 
-def _kinds(package: str) -> Any:
-    return getattr(import_module(package), "KINDS", ())
+def kinds(step: str) -> Mapping[str, str]:
+    """The kinds that a step has, each with its module; none for most steps."""
+    if step not in KINDS:
+        return {}
+    package, settings = KINDS[step]
+    found: Mapping[str, str] = getattr(import_module(package), settings).KINDS
+    return found
 
 
 def _imports(node: ast.AST) -> Iterator[str]:

@@ -95,7 +95,7 @@ class Steps:
 
     def paper(self) -> str:
         """Digest of the paper's figures, and of the schedules that runs are compared with."""
-        tables = [path.read_text(encoding="utf-8") for path in sorted(layout.PAPER.glob("*.csv"))]
+        tables = [path.read_text(encoding="utf-8") for path in sorted(layout.installed(layout.PAPER).glob("*.csv"))]
         reference = load()
         schedules = {key: recipe.as_dict() for key, recipe in reference.training.items()}
         models = {key: model.training for key, model in reference.catalog.models.items()}
@@ -127,7 +127,7 @@ class Steps:
 
     def encode_code(self, wildcards: Wildcards) -> str:
         """The code that makes a feature."""
-        return code("encode", self.config.feature(wildcards.feature).kind)
+        return code("encode", type(self.config.feature(wildcards.feature)).__module__)
 
     def train_code(self, wildcards: Wildcards) -> str:
         """The code that trains a model."""
@@ -138,7 +138,7 @@ class Steps:
         return code("evaluate", self._network(wildcards))
 
     def _network(self, wildcards: Wildcards) -> str:
-        return self.config.model(wildcards.model).network.kind
+        return type(self.config.model(wildcards.model).network).__module__
 
     # --- Input files that depend on more than wildcards
 

@@ -2,6 +2,7 @@ import copy
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -378,7 +379,7 @@ def test_a_bad_file_is_named(tmp_path, content, message):
         config.load(str(path))
 
 
-def test_what_is_not_there_is_named(tmp_path, monkeypatch):
+def test_what_is_not_there_is_named():
     with pytest.raises(CrepeError, match=r"^nowhere\.yaml: cannot be read: No such file"):
         config.load("nowhere.yaml")
     with pytest.raises(CrepeError, match="--config: is not valid JSON"):
@@ -387,8 +388,15 @@ def test_what_is_not_there_is_named(tmp_path, monkeypatch):
     for find in (default.dataset, default.thesaurus, default.feature, default.model):
         with pytest.raises(CrepeError, match="'nothing' is not in the catalog, which has "):
             find("nothing")
+
+
+def test_elsewhere_the_default_is_that_of_the_package(tmp_path, monkeypatch):
+    default = config.load()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CrepeError, match="no configuration here"):
+    assert config.load() == default
+    (tmp_path / "config").mkdir()
+    shutil.copy(ROOT / "config/demo.yaml", tmp_path / "config/config.yaml")
+    with pytest.raises(CrepeError, match="is missing"):
         config.load()
 
 

@@ -157,20 +157,23 @@ def planned(folder: Path, *options: str) -> dict[str, int]:
     return {rule: count for rule, count in jobs.items() if rule not in ("all", "total")}
 
 
-def run(folder: Path, *command: str, status: int = 0) -> str:
-    """Run one of the environment's commands in `folder`; returns what it prints, on both streams."""
-    process = started(folder, *command)
+def run(folder: Path, *command: str, status: int = 0, at: Path | None = None) -> str:
+    """Run one of the environment's commands in `folder`; returns what it prints, on both streams.
+
+    `at` is the project whose package it uses, if that is not `folder`.
+    """
+    process = started(folder, *command, at=at)
     text, _ = process.communicate()
     assert process.returncode == status, f"{' '.join(command)} ended with {process.returncode}:\n{text}"
     return text
 
 
-def started(folder: Path, *command: str) -> "subprocess.Popen[str]":
+def started(folder: Path, *command: str, at: Path | None = None) -> "subprocess.Popen[str]":
     """Start one of the environment's commands in `folder`, both streams together in a pipe."""
     return subprocess.Popen(
         command,
         cwd=folder,
-        env=os.environ | environment(folder),
+        env=os.environ | environment(at or folder),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
