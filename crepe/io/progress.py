@@ -59,11 +59,11 @@ def meter(title: str, total: float | None, unit: str, start: float = 0) -> Itera
         yield Meter(title, total, unit, start, None)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         _Amount(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=console, transient=False) as bar:
         yield Meter(title, total, unit, start, bar)
