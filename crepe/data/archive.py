@@ -29,7 +29,7 @@ MEMBERS = 1000
 PIECE = 2**20
 """Bytes read at a time, and the most that one header may claim."""
 
-_AGAIN = "; run `crepe download` again"
+_AGAIN = "run `crepe download` again"
 _DAMAGE = (tarfile.TarError, OSError, ValueError, RecursionError)
 """What `tarfile` raises on headers that are not as they should be."""
 
@@ -39,7 +39,7 @@ def sniff(path: Path | str, remedy: str = "") -> None:
 
     Args:
         path: the file.
-        remedy: what messages end with.
+        remedy: what to do, for messages.
 
     Raises:
         CrepeError: the file is unreadable, empty, an HTML page or anything else that is not gzip.
@@ -48,17 +48,17 @@ def sniff(path: Path | str, remedy: str = "") -> None:
         with Path(path).open("rb") as stream:
             start = stream.read(1024)
     except FileNotFoundError:
-        raise CrepeError(f"{path}: is missing{remedy}") from None
+        raise CrepeError(path, "is missing", remedy) from None
     except OSError as error:
-        raise CrepeError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise CrepeError(path, f"cannot be read: {error.strerror or error}") from error
     if not start:
-        raise CrepeError(f"{path}: is empty, not an archive{remedy}")
+        raise CrepeError(path, "is empty, not an archive", remedy)
     if start.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith((b"<!doctype html", b"<html")):
         raise CrepeError(
-            f"{path}: is an HTML page, not an archive; Google Drive answers so when its quota is spent{remedy}"
+            path, "is an HTML page, not an archive, as Google Drive answers when its quota is spent", remedy
         )
     if not start.startswith(b"\x1f\x8b"):
-        raise CrepeError(f"{path}: is not a gzip-compressed tar: it starts with {start[:8]!r}{remedy}")
+        raise CrepeError(path, f"is not a gzip-compressed tar: it starts with {start[:8]!r}", remedy)
 
 
 def pack(path: Path | str, folder: str, files: Mapping[str, IO[bytes]]) -> None:
@@ -83,9 +83,8 @@ def pack(path: Path | str, folder: str, files: Mapping[str, IO[bytes]]) -> None:
             entry = tarfile.TarInfo(f"{folder}/{name}")
             entry.size = content.seek(0, io.SEEK_END)
             if entry.size >= LARGEST:
-                raise CrepeError(
-                    f"{path}: {name} has {entry.size:,} bytes; an archive takes files of {LARGEST:,} at most"
-                )
+                fault = f"{name} has {entry.size:,} bytes, and an archive takes files of {LARGEST:,} at most"
+                raise CrepeError(path, fault, "take fewer rows")
             content.seek(0)
             archive.addfile(entry, content)
 
@@ -122,7 +121,7 @@ def extracted(path: Path | str, folder: Path | str | None = None, maximum: int =
             Path(folder).mkdir(parents=True, exist_ok=True)
         temporary = tempfile.TemporaryDirectory(prefix=".archive.", suffix=".part", dir=folder)
     except OSError as error:
-        raise CrepeError(f"{folder or tempfile.gettempdir()}: cannot be written: {error.strerror or error}") from error
+        raise CrepeError(folder or tempfile.gettempdir(), f"cannot be written: {error.strerror or error}") from error
     with temporary as name:
         yield _extract(path, Path(name), maximum)
 
@@ -137,15 +136,16 @@ def _extract(path: Path | str, folder: Path, maximum: int) -> dict[str, Path]:
             if name not in TAKEN or member.isdir():
                 continue
             if not member.isreg() or member.issparse():
-                raise CrepeError(f"{path}: {member.name!r} is a link, a device or a sparse file, not a plain file")
+                raise CrepeError(path, f"{member.name!r} is a link, a device or a sparse file, not a plain file")
             if name in files:
-                raise CrepeError(f"{path}: holds {name} twice, the second time as {member.name!r}")
+                raise CrepeError(path, f"holds {name} twice, the second time as {member.name!r}")
             files[name] = folder / name
             _write(content, files[name])
     missing = [name for name in REQUIRED if name not in files]
     if missing:
         listed = ", ".join(held[:10]) + (", ..." if len(held) > 10 else "")
-        raise CrepeError(f"{path}: holds no {' and no '.join(missing)}, only {listed}; it is no dataset's archive")
+        fault = f"holds no {' and no '.join(missing)}, only {listed}"
+        raise CrepeError(path, fault, "it is no dataset's archive; name another")
     return files
 
 
@@ -154,7 +154,7 @@ def _write(pieces: Iterator[bytes], path: Path) -> None:
         with path.open("wb") as stream:
             stream.writelines(pieces)
     except OSError as error:
-        raise CrepeError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise CrepeError(path, f"cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def _reading(
             while stream.read(PIECE):
                 pass
     except _DAMAGE as error:
-        raise CrepeError(f"{path}: is not a whole gzip-compressed tar ({error}){remedy}") from error
+        raise CrepeError(path, f"is not a whole gzip-compressed tar ({error})", remedy) from error
 
 
 def _members(tar: tarfile.TarFile, stream: "_Forward") -> Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]:

@@ -22,12 +22,13 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from crepe import config
+from crepe import config, layout
 from crepe.config.catalog import Dataset
 from crepe.data.archive import extracted
 from crepe.errors import CrepeError
 from crepe.io.files import alone, digest, replacing, write_json
 from crepe.io.progress import Meter, meter
+from crepe.options import add_config
 
 CHUNK = 4 << 20
 """Bytes of CSV that are taken at a time."""
@@ -41,16 +42,20 @@ BLANKS = " \t\n\v\f\r"
 
 _COMMA, _NEWLINE, _QUOTE = b',\n"'
 _QUOTED = re.compile(r'"((?:[^"]|"")*+)"')
-_NUMBER = "is not a whole number"
 _MEND = "mend the CSV file and pack the archive anew"
+_OTHER = "fetch the archive anew, or give another archive a dataset of its own in the configuration"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("dataset", help="key of the dataset")
-    parser.add_argument("--archive", type=Path, help="default: data/raw/DATASET.tgz")
-    parser.add_argument("--output", type=Path, help="default: data/clean/DATASET")
-    parser.add_argument("--config", metavar="OVERLAY", help="file or JSON text laid over the configuration")
+    parser.add_argument(
+        "--archive", type=Path, metavar="FILE", help="the dataset's archive (default: data/raw/DATASET.tgz)"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder of the clean text (default: data/clean/DATASET)"
+    )
+    add_config(parser)
 
 
 def main(options: argparse.Namespace) -> None:
@@ -59,8 +64,8 @@ def main(options: argparse.Namespace) -> None:
     clean(
         key,
         config.load(options.config).dataset(key),
-        options.archive or Path("data/raw") / f"{key}.tgz",
-        options.output or Path("data/clean") / key,
+        options.archive or layout.archive(key),
+        options.output or layout.clean(key),
     )
 
 
@@ -86,7 +91,7 @@ def clean(key: str, dataset: Dataset, archive: Path, output: Path) -> dict[str, 
     with (
         alone(output),
         extracted(archive, output) as files,
-        replacing(output / "clean.json") as summary,
+        replacing(output / layout.CLEAN_RECORD) as summary,
         replacing(output / "train.parquet") as train,
         replacing(output / "test.parquet") as test,
     ):
@@ -98,18 +103,13 @@ def clean(key: str, dataset: Dataset, archive: Path, output: Path) -> dict[str, 
                 md5 = pool.submit(digest, csv, "md5") if published else None
                 counts = convert(name, csv, path, dataset, done)
             if md5 and md5.result() != published:
-                raise CrepeError(
-                    f"{name}: md5 is {md5.result()}, not {published} as published (`csv_md5`); fetch the archive anew, "
-                    "or give another archive a dataset of its own in the configuration"
-                )
+                raise CrepeError(name, f"md5 is {md5.result()}, not {published} as published (`csv_md5`)", _OTHER)
             if counts.sum() != rows:
-                raise CrepeError(
-                    f"{name}: has {counts.sum():,} rows, not {rows:,} as the configuration says (`{split}_rows`); "
-                    "fetch the archive anew, or give another archive a dataset of its own in the configuration"
-                )
+                fault = f"has {counts.sum():,} rows, not {rows:,} as the configuration says (`{split}_rows`)"
+                raise CrepeError(name, fault, _OTHER)
             if split == "train" and not counts.all():
                 lacking = int(counts.argmin())
-                raise CrepeError(f"{name}: class {lacking + 1} ({names[lacking]}) has no rows to learn from; {_MEND}")
+                raise CrepeError(name, f"class {lacking + 1} ({names[lacking]}) has no rows to learn from", _MEND)
         facts = {
             "dataset": key,
             "archive": digest(archive),
@@ -128,10 +128,10 @@ def _class_names(name: str, path: Path | None, classes: int) -> list[str]:
     try:
         names = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise CrepeError(f"{name}: is not UTF-8; convert it to UTF-8 and pack the archive anew") from error
+        raise CrepeError(name, "is not UTF-8", "convert it to UTF-8 and pack the archive anew") from error
     names = [line.strip() for line in names if line.strip()]
     if len(names) != classes:
-        raise CrepeError(f"{name}: names {len(names)} classes, not {classes} as the configuration says (`classes`)")
+        raise CrepeError(name, f"names {len(names)} classes, not {classes} as the configuration says (`classes`)")
     return names
 
 
@@ -161,7 +161,7 @@ def convert(name: str, csv: Path, parquet: Path, dataset: Dataset, done: Meter) 
                 stream, compression="zstd", compression_level=1, row_group_size=ROW_GROUP, statistics=False
             )
     except pl.exceptions.PolarsError as error:
-        raise CrepeError(f"{parquet.parent}: cannot be written: {error}") from error
+        raise CrepeError(parquet.parent, f"cannot be written: {error}") from error
     return counts
 
 
@@ -174,7 +174,7 @@ def _chunks(name: str, path: Path) -> Iterator[bytes]:
             chunk += stream.readline(LONGEST_LINE)
             if not chunk.endswith(b"\n"):
                 if stream.peek(1):
-                    raise CrepeError(f"{name}: has a line of more than {LONGEST_LINE:,} bytes; is it a CSV file?")
+                    raise CrepeError(name, f"has a line of more than {LONGEST_LINE:,} bytes", "is it a CSV file?")
                 chunk += b"\n"
             # Looking for one byte first is ten times faster than looking for two.
             yield chunk.replace(b"\r\n", b"\n") if b"\r" in chunk else chunk
@@ -226,9 +226,15 @@ def _rows(name: str, first: int, chunk: bytes, dataset: Dataset) -> Iterator[tup
     for number, line in enumerate(chunk.removesuffix(b"\n").split(b"\n"), first):
         try:
             yield _row(line, dataset)
+        except _LabelError as error:
+            remedy = f"a header row must go; {_MEND}" if number == 1 else _MEND
+            raise CrepeError(name, f"line {number}: {error}", remedy) from None
         except ValueError as error:
-            hint = "; a header row must go" if number == 1 and _NUMBER in str(error) else ""
-            raise CrepeError(f"{name}: line {number}: {error}{hint}; {_MEND}") from None
+            raise CrepeError(name, f"line {number}: {error}", _MEND) from None
+
+
+class _LabelError(ValueError):
+    """A class is no whole number, as in a header row."""
 
 
 def _row(line: bytes, dataset: Dataset) -> tuple[int | str, ...]:
@@ -243,7 +249,7 @@ def _row(line: bytes, dataset: Dataset) -> tuple[int | str, ...]:
     if len(texts) != dataset.fields:
         raise ValueError(f"has {len(texts)} text fields, not {dataset.fields} as the configuration says (`fields`)")
     if not re.fullmatch(r"-?(0|[1-9][0-9]*)", label):
-        raise ValueError(f"class {label!r} {_NUMBER}")
+        raise _LabelError(f"class {label!r} is not a whole number")
     if not 1 <= int(label) <= dataset.classes:
         raise ValueError(f"class {label} is not among 1 to {dataset.classes}, as the configuration says (`classes`)")
     return int(label) - 1, *texts

@@ -23,6 +23,7 @@ from typing import Any
 
 from crepe.data.archive import pack
 from crepe.errors import CrepeError
+from crepe.layout import DEMO_ARCHIVE
 
 TRAIN_ROWS = 1500
 TEST_ROWS = 300
@@ -65,7 +66,7 @@ Text = tuple[str, str]
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--output", type=Path, default=Path("data/demo/docstrings.tgz"), help="default: %(default)s")
+    parser.add_argument("--output", type=Path, default=DEMO_ARCHIVE, help="default: %(default)s")
 
 
 def main(options: argparse.Namespace) -> None:
@@ -94,8 +95,9 @@ def collect(output: Path) -> None:
         else:
             lacking = " and ".join(f"{count} {split} rows" for split, count in wanted.items() if count)
             raise CrepeError(
-                f"{_root(library)}: has too few docstrings, {lacking} are lacking; "
-                "install the packages in the versions that this project pins"
+                _root(library),
+                f"has too few docstrings, {lacking} are lacking",
+                "install the packages in the versions that this project pins",
             )
     files = {"classes.txt": "".join(f"{library.title}\n" for library in LIBRARIES)}
     files |= {f"{split}.csv": to_csv(sorted(found)) for split, found in rows.items()}
@@ -157,7 +159,7 @@ def _root(library: Library) -> Path:
         return Path(sysconfig.get_path("stdlib"))
     spec = find_spec(library.package)
     if spec is None or not spec.submodule_search_locations:
-        raise CrepeError(f"{library.package}: is not installed; install this project with its extra `workflow`")
+        raise CrepeError(library.package, "is not installed", "install this project with its extra `workflow`")
     return Path(spec.submodule_search_locations[0])
 
 

@@ -1,4 +1,4 @@
-"""Fetch a dataset's archive, a thesaurus or word vectors from the first source that has them, and check them.
+"""Download a dataset's archive, a thesaurus or word vectors from the first source that has them, and verify them.
 
 A download that broke off is continued, by the same call and by the next one: what has come so far stands beside the
 target in a hidden file named after the source's checksum, so that the bytes of two sources never mix. The file appears
@@ -30,26 +30,25 @@ from crepe.data import archive, store, web
 from crepe.errors import CrepeError
 from crepe.io.files import alone, digest, replacing, settle, writing
 from crepe.io.progress import meter, quantity
+from crepe.options import add_config
 from crepe.text import thesaurus, word2vec
 
 CONNECT_SECONDS = 10.0
 """Longest wait for a connection."""
 STALL_SECONDS = 30.0
-"""Longest wait for an answer, and the time in which ..."""
+"""Longest wait for an answer, and the time in which `STALL_BYTES` must come."""
 STALL_BYTES = 30_000
-"""... this many bytes must come."""
 ATTEMPTS = 5
-"""Attempts at a source, in a row, after which it is given up ..."""
+"""Attempts in a row that may bring less than `GAIN_BYTES` each; then a source is given up."""
 GAIN_BYTES = 1_000_000
-"""... unless they brought this many bytes."""
 FIRST_WAIT_SECONDS = 1.0
-"""Wait before the second attempt; it doubles from one to the next ..."""
+"""Wait before the second attempt; it doubles with each further one, up to `LONGEST_WAIT_SECONDS`."""
 LONGEST_WAIT_SECONDS = 60.0
-"""... up to this; a server that asks for longer is given up."""
+"""A server that asks for a longer wait is given up."""
 GRACE_SECONDS = 300.0
-"""Longest time that a source may take, all attempts and waits together, ..."""
+"""Time of a source, for all attempts and waits together; bytes that it brings give it more, see `LEAST_SPEED`."""
 LEAST_SPEED = 20_000
-"""... and a second more for each time it has brought this many bytes."""
+"""Bytes that give a source another second."""
 PIECE = 2**18
 
 HEADERS = {
@@ -64,29 +63,30 @@ class _File:
     """What is fetched."""
 
     noun: str
-    """What messages call it."""
+    """Its name in messages."""
     section: str
-    """Of the catalog."""
-    suffix: str
+    """The section of the catalog that lists such files."""
+    path: Callable[[str], Path]
+    """Its default path, by its key."""
     sniff: Callable[[Path], object]
-    """Raises CrepeError for a file of another kind after a look at its beginning ..."""
+    """Looks at the beginning of a file and raises CrepeError if it is of another kind."""
     check: Callable[[Path], object]
-    """... and when all of it has been read."""
+    """Reads the whole file and raises CrepeError if it is of another kind or damaged."""
 
 
-_ARCHIVE = _File("archive", "datasets", ".tgz", archive.sniff, archive.check)
-_THESAURUS = _File("thesaurus", "thesauri", ".dat", thesaurus.sniff, thesaurus.read)
-_VECTORS = _File("file of word vectors", "vectors", ".bin.gz", word2vec.sniff, word2vec.check)
+_ARCHIVE = _File("archive", "datasets", layout.archive, archive.sniff, archive.check)
+_THESAURUS = _File("thesaurus", "thesauri", layout.thesaurus, thesaurus.sniff, thesaurus.read)
+_VECTORS = _File("file of word vectors", "vectors", layout.published_vectors, word2vec.sniff, word2vec.check)
 
 Entry = Dataset | Thesaurus | Vectors
 
 
-class _SourceError(CrepeError):
-    """A source does not give the file; its text says why."""
+class _SourceError(Exception):
+    """The reason why a source does not give the file."""
 
 
 class _PassingError(_SourceError):
-    """... and may give it when asked again, after `wait` seconds or more."""
+    """The reason why a source does not give the file now; it may when asked again after `wait` seconds or more."""
 
     def __init__(self, text: str, wait: float = 0.0) -> None:
         super().__init__(text)
@@ -95,9 +95,11 @@ class _PassingError(_SourceError):
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("key", metavar="KEY", help="of the dataset, thesaurus or vectors in the configuration")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="the file (data/raw/KEY.tgz, .dat or .bin.gz)")
-    parser.add_argument("--config", metavar="OVERLAY", help="YAML or JSON file, or JSON text, over the configuration")
+    parser.add_argument("key", metavar="KEY", help="key of the dataset, thesaurus or vectors in the configuration")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="path of the file (default: data/raw/KEY.tgz, .dat or .bin.gz)"
+    )
+    add_config(parser)
 
 
 def main(options: argparse.Namespace) -> None:
@@ -110,7 +112,7 @@ def main(options: argparse.Namespace) -> None:
         entry = settings.vectors(key)
     else:
         entry = settings.dataset(key)
-    place = layout.archive(key).with_name(f"{key}{_file(entry).suffix}")
+    place = _file(entry).path(key)
     output = options.output or place
     # A file that is wanted elsewhere is none of the project's.
     download(key, entry, output, layout.store("") if output.parent == place.parent else None)
@@ -121,7 +123,7 @@ def download(key: str, entry: Entry, path: Path | str, kept: Path | None = None)
 
     Args:
         key: the name in messages.
-        entry: its sources are tried in order.
+        entry: the entry of the catalog; its sources are tried in order.
         path: the file; its folder is made if missing.
         kept: folder of files by their checksum, see `crepe.data.store`. A file that is there is not downloaded, and
             what is downloaded is kept there. None keeps nothing.
@@ -131,7 +133,7 @@ def download(key: str, entry: Entry, path: Path | str, kept: Path | None = None)
     """
     path, file = Path(path), _file(entry)
     if path.is_dir():
-        raise CrepeError(f"{path}: is a folder; name the {file.noun}'s file")
+        raise CrepeError(path, "is a folder", f"name the {file.noun}'s file")
     with alone(path.parent, path.name):
         if path.exists() and _stands(key, entry, path):
             return
@@ -152,12 +154,12 @@ def _from_any(key: str, entry: Entry, path: Path, file: _File, kept: Path | None
         try:
             target = _target(path, source, kept)
             if target == path:
-                _from(key, source, path, file)
+                _fetch(key, source, path, file)
             else:
                 with alone(target.parent, target.name):
                     # Of several downloads of one file, the others find it there.
                     if not store.find(target.parent, [source]):
-                        _from(key, source, target, file)
+                        _fetch(key, source, target, file)
                 store.place(target, path)
         except _SourceError as fault:
             _tell(f"{key}: {_label(source)}: {fault}")
@@ -189,7 +191,7 @@ def _stands(key: str, entry: Entry, path: Path) -> bool:
             _verify(path, source, file)
             if source.checksum is None and source.local and digest(path) != digest(source.local):
                 raise _SourceError("differs from it")
-        except CrepeError as fault:
+        except (_SourceError, CrepeError) as fault:
             faults.append(f"{key}: {path}: is not the {file.noun} of {_label(source)}: {fault}")
         else:
             _tell(f"{key}: {path}: is there already, the {file.noun} of {_label(source)}")
@@ -197,6 +199,19 @@ def _stands(key: str, entry: Entry, path: Path) -> bool:
     for text in faults:
         _tell(text)
     return False
+
+
+def _fetch(key: str, source: Source, path: Path, file: _File) -> None:
+    """Bring one source's file to `path`, verified.
+
+    Raises:
+        _SourceError: the source does not have it.
+        CrepeError: `path` cannot be written.
+    """
+    if source.local is None:
+        _from_network(key, source, path, file)
+    else:
+        _from_disk(source, path, file)
 
 
 def _from_disk(source: Source, path: Path, file: _File) -> None:
@@ -218,19 +233,11 @@ def _target(path: Path, source: Source, kept: Path | None) -> Path:
     return path if kept is None or source.checksum is None else kept / source.checksum[1]
 
 
-def _from(key: str, source: Source, path: Path, file: _File) -> None:
-    """Bring the file to `path` from a source."""
-    if source.local is None:
-        _from_network(key, source, path, file)
-    else:
-        _from_disk(source, path, file)
-
-
 def _from_network(key: str, source: Source, path: Path, file: _File) -> None:
     part = partial_file(path, source)
     clock = _Clock(_size(part))
     for again in (False, True):
-        pieced = _fetch(key, source, part, clock)
+        pieced = _receive_all(key, source, part, clock)
         try:
             _verify(part, source, file)
             break
@@ -245,24 +252,24 @@ def _from_network(key: str, source: Source, path: Path, file: _File) -> None:
 
 @dataclass(slots=True)
 class _Clock:
-    """How long a source may take."""
+    """The time that a source may take."""
 
     had: int
-    """Bytes that were there before."""
+    """Bytes of the file that were there before."""
     most: int = 0
     """Bytes that have come since."""
     begun: float = field(default_factory=time.monotonic)
 
     def count(self, done: int) -> None:
-        """So many are there now. Those that come again after a new start count once."""
+        """Take note that `done` bytes are there; those that come again after a new start count once."""
         self.most = max(self.most, done - self.had)
 
     def until(self) -> float:
-        """When its time is over, by `time.monotonic`."""
+        """The end of its time, by `time.monotonic`."""
         return self.begun + GRACE_SECONDS + self.most / LEAST_SPEED
 
 
-def _fetch(key: str, source: Source, part: Path, clock: _Clock) -> bool:
+def _receive_all(key: str, source: Source, part: Path, clock: _Clock) -> bool:
     """Bring `part` to its full length; returns whether it holds bytes of more than one answer."""
 
     def tell(state: RetryCallState) -> None:
@@ -296,7 +303,7 @@ def _attempt(title: str, source: Source, part: Path, clock: _Clock) -> bool:
     if have and source.bytes is not None and have >= source.bytes:
         return True
     headers = HEADERS | ({"Range": f"bytes={have}-"} if have else {})
-    with web.Session(clock.until) as session:
+    with _cut_off(clock), web.session() as session:
         with _asking():
             answer = web.get(session, source.url, headers, (CONNECT_SECONDS, STALL_SECONDS))
         with answer, writing(part):
@@ -307,13 +314,20 @@ def _attempt(title: str, source: Source, part: Path, clock: _Clock) -> bool:
                 raise _SourceError(fault)
             total = total or source.bytes
             _receive(answer, part, title, start, total, clock)
-            if total is None and session.over:
-                raise _PassingError("was cut off")
     return start > 0
 
 
+@contextmanager
+def _cut_off(clock: _Clock) -> Iterator[None]:
+    try:
+        with web.deadline(clock.until):
+            yield
+    except web.TooSlow as error:
+        raise _PassingError("was cut off") from error
+
+
 def _extent(answer: requests.Response, part: Path) -> tuple[int, int | None]:
-    """Where the answer's bytes begin in the file, and how many that has."""
+    """The place in the file where the answer's bytes begin, and the bytes of the whole file."""
     have, status = _size(part), answer.status_code
     text = f"answers {status} {answer.reason or ''}".rstrip()
     if status == 416 and have:
@@ -376,12 +390,12 @@ def _verify(path: Path, source: Source, file: _File) -> None:
     except _SourceError:
         raise
     except CrepeError as error:
-        raise _SourceError(str(error).removeprefix(f"{path}: ")) from error
+        raise _SourceError(error.fault) from error
 
 
 @contextmanager
 def _asking() -> Iterator[None]:
-    """Requests that fail are faults of the source, passing ones where asking again may help."""
+    """Turn errors of a request into faults of the source, passing ones where asking again may help."""
     try:
         yield
     except (requests.ConnectionError, requests.Timeout, HTTPError) as error:
@@ -413,7 +427,7 @@ def _retry_after(value: str) -> float:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What is at the bottom of an error of requests or urllib3, which wrap it several times."""
+    """The first cause of an error of requests or urllib3, which wrap it several times."""
     while below := error.__cause__ or error.__context__:
         error = below
     return error

@@ -22,6 +22,7 @@ from crepe.errors import CrepeError
 from crepe.features import Codes, FeatureSettings
 from crepe.io.files import alone, check, read_json, replacing
 from crepe.io.progress import Meter, meter
+from crepe.options import add_config
 from crepe.ragged import Ragged
 
 BATCH = 10_000
@@ -32,9 +33,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("dataset", help="key of the dataset")
     parser.add_argument("feature", help="key of the feature")
-    parser.add_argument("--clean", type=Path, help="default: data/clean/DATASET")
-    parser.add_argument("--output", type=Path, help="default: data/shards/FEATURE/DATASET")
-    parser.add_argument("--config", metavar="OVERLAY", help="file or JSON text laid over the configuration")
+    parser.add_argument("--clean", type=Path, metavar="DIR", help="clean text (default: data/clean/DATASET)")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder of the shards (default: data/shards/FEATURE/DATASET)"
+    )
+    add_config(parser)
 
 
 def main(options: argparse.Namespace) -> None:
@@ -48,8 +51,8 @@ def main(options: argparse.Namespace) -> None:
         key,
         name,
         feature,
-        options.clean or Path("data/clean") / key,
-        options.output or Path("data/shards") / name / key,
+        options.clean or layout.clean(key),
+        options.output or layout.shards(name, key),
     )
 
 
@@ -130,9 +133,9 @@ def _facts(key: str, clean: Path) -> dict[str, Any]:
         found = {name: facts[name] for name in ("dataset", "archive", "rows", "classes", "sha256")}
         named = {split: found["sha256"][split] for split in shards.SPLITS}
     except (KeyError, TypeError) as error:
-        raise CrepeError(f"{path}: lacks {error}; {again}") from error
+        raise CrepeError(path, f"lacks {error}", again) from error
     if found["dataset"] != key:
-        raise CrepeError(f"{path}: is of {found['dataset']}, not of {key}; give the right folder with --clean")
+        raise CrepeError(path, f"is of {found['dataset']}, not of {key}", "give the right folder with --clean")
     for split, expected in named.items():
         check(clean / f"{split}.parquet", expected, "clean.json", again)
     return found
@@ -142,4 +145,4 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise CrepeError(f"{path}: cannot be removed: {error.strerror or error}") from error
+        raise CrepeError(path, f"cannot be removed: {error.strerror or error}") from error

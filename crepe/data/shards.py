@@ -88,7 +88,7 @@ class Manifest(Section):
         path = Path(folder) / MANIFEST
         content = read_json(path, _AGAIN)
         try:
-            manifest = cls.parse(content, "manifest")
+            manifest = cls.parse(content, source="manifest")
             one_of(manifest, "dtype", ("uint8", "int32"))
             found = {split: sum(shard.rows for shard in parts) for split, parts in manifest.shards.items()}
             rows = {split: manifest.rows[split] for split in SPLITS}
@@ -98,8 +98,8 @@ class Manifest(Section):
                 if found[split] != count:
                     raise ValueError(f"the shards of {split} do not add up to its rows")
         except (CrepeError, ValueError, KeyError) as error:
-            fault = str(error).removeprefix("configuration: ")
-            raise CrepeError(f"{path}: is not a manifest of shards ({fault}); {_AGAIN}") from error
+            fault = f"{error.subject}: {error.fault}" if isinstance(error, CrepeError) else error
+            raise CrepeError(path, f"is not a manifest of shards ({fault})", _AGAIN) from error
         return manifest
 
 
@@ -147,8 +147,8 @@ def read(folder: Path | str, split: str, manifest: Manifest | None = None) -> Ra
         values[value : offsets[stop]] = codes.values.to_numpy()
         row, value = stop, int(offsets[stop])
     if split in SPLITS:
-        _check_range(f"{folder}: {split}: a class", labels, len(manifest.classes) - 1)
-        _check_range(f"{folder}: {split}: an index", values, manifest.symbols)
+        _check_range(folder, f"{split}: a class", labels, len(manifest.classes) - 1)
+        _check_range(folder, f"{split}: an index", values, manifest.symbols)
     return Ragged(values, offsets, labels)
 
 
@@ -181,11 +181,11 @@ def _batches(path: Path, shard: Shard, dtype: str) -> list[pa.RecordBatch]:
         if (sum(map(len, batches)), sum(len(batch["codes"].values) for batch in batches)) != (shard.rows, shard.values):
             raise ValueError("it has other numbers of rows and values than the manifest says")
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise CrepeError(f"{path}: is not an Arrow file of shards ({error}); {_AGAIN}") from error
+        raise CrepeError(path, f"is not an Arrow file of shards ({error})", _AGAIN) from error
     return batches
 
 
-def _check_range(what: str, numbers: np.ndarray, most: int) -> None:
+def _check_range(folder: Path | str, what: str, numbers: np.ndarray, most: int) -> None:
     low, high = numbers.min(initial=0), numbers.max(initial=0)
     if low < 0 or high > most:
-        raise CrepeError(f"{what} is not among 0 to {most}, as {MANIFEST} says; {_AGAIN}")
+        raise CrepeError(folder, f"{what} is not among 0 to {most}, as {MANIFEST} says", _AGAIN)

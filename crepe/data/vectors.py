@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crepe import config
+from crepe import config, layout
 from crepe.config.catalog import Vectors
 from crepe.data import shards
 from crepe.data.published import check_published
@@ -23,6 +23,7 @@ from crepe.data.shards import Manifest
 from crepe.errors import CrepeError
 from crepe.io import tensors
 from crepe.io.files import alone, digest
+from crepe.options import add_config, add_shards
 from crepe.ragged import Ragged
 from crepe.records.run import LEARNT
 from crepe.text import word2vec
@@ -33,10 +34,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", help="key of the dataset")
     parser.add_argument("feature", help="key of a feature of words")
     parser.add_argument("vectors", help="key of the vectors in the configuration")
-    parser.add_argument("--file", type=Path, help="a published file (data/raw/VECTORS.bin.gz); not for learnt vectors")
-    parser.add_argument("--shards", type=Path, metavar="DIR", help="default: data/shards/FEATURE/DATASET")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: see `crepe.training.setup`")
-    parser.add_argument("--config", metavar="OVERLAY", help="laid over the default configuration: a file or JSON text")
+    parser.add_argument(
+        "--file",
+        type=Path,
+        metavar="FILE",
+        help="published vectors (default: data/raw/VECTORS.bin.gz); not for learnt vectors",
+    )
+    add_shards(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="file of the vectors (default: data/vectors/VECTORS/FEATURE/DATASET.safetensors)",
+    )
+    add_config(parser)
 
 
 def main(options: argparse.Namespace) -> None:
@@ -44,9 +55,9 @@ def main(options: argparse.Namespace) -> None:
     key = options.vectors
     vectors(
         config.load(options.config).vectors(key),
-        options.file or Path(f"data/raw/{key}.bin.gz"),
-        options.shards or Path(f"data/shards/{options.feature}/{options.dataset}"),
-        options.output or Path(f"data/vectors/{key}/{options.feature}/{options.dataset}.safetensors"),
+        options.file or layout.published_vectors(key),
+        options.shards or layout.shards(options.feature, options.dataset),
+        options.output or layout.vectors(key, options.feature, options.dataset),
     )
 
 
@@ -64,7 +75,7 @@ def vectors(entry: Vectors, file: Path, folder: Path, output: Path) -> None:
     """
     manifest = Manifest.read(folder)
     if manifest.dtype == "uint8":
-        raise CrepeError(f"{folder}: has no vocabulary; take a feature of words")
+        raise CrepeError(folder, "has no vocabulary", "take a feature of words")
     words = shards.read_vocabulary(folder, manifest)["word"].to_pylist()
     if entry.sources:
         check_published(file, entry.sources)
@@ -76,7 +87,7 @@ def vectors(entry: Vectors, file: Path, folder: Path, output: Path) -> None:
         found = dict(zip(map(int, names), table, strict=True))
         origin = LEARNT
     if not found:
-        raise CrepeError(f"{folder}: none of its words has a vector; lower `min_count`, or take other vectors")
+        raise CrepeError(folder, "none of its words has a vector", "lower `min_count`, or take other vectors")
     indices = sorted(found)
     held = {
         "indices": torch.tensor(indices),
@@ -105,7 +116,7 @@ def _published(file: Path, size: int, words: list[str]) -> dict[int, np.ndarray]
     exact = set()
     for word, vector in word2vec.published(file):
         if len(vector) != size:
-            raise CrepeError(f"{file}: its vectors have {len(vector)} numbers, not {size}; change catalog.vectors")
+            raise CrepeError(file, f"its vectors have {len(vector)} numbers, not {size}", "change catalog.vectors")
         index = wanted.get(word.lower())
         if index is None or index in exact or (index in found and word != words[index - 1]):
             continue

@@ -1,110 +1,84 @@
 """Requests that end in time, and that answer the question which Google Drive asks before it gives a large file."""
 
-import socket
-import threading
+import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from html.parser import HTMLParser
-from typing import Any
+from types import FrameType
 from urllib.parse import urljoin
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection
 
 PAGE_BYTES = 1_000_000
-"""As much of an HTML page is looked at."""
+"""Bytes of an HTML page that are looked at."""
 
 
-class Session(requests.Session):
-    """A session that is cut off when its time is over, whatever it waits for.
+class TooSlow(Exception):  # noqa: N818  No fault, but an event.
+    """The time of a block is over."""
 
-    Time-outs of sockets are for each read: a server that sends a byte of its headers now and then never meets one. Here
-    a thread waits for the end of the time and shuts every connection, which ends what is read from it.
+
+@contextmanager
+def deadline(until: Callable[[], float]) -> Iterator[None]:
+    """Raise TooSlow in the block when its time is over, whatever it waits for; for the main thread alone.
+
+    Without it a server could hold a download for ever: the time-outs of requests are for each read from the socket, and
+    one that sends a byte of its headers now and then never meets them.
+
+    Args:
+        until: when the time is over, by `time.monotonic`; it may be put off while the block runs.
     """
 
-    def __init__(self, until: Callable[[], float]) -> None:
-        """`until` says when its time is over, by `time.monotonic`; that may be put off while it runs."""
-        super().__init__()
-        self.over = False
-        """Whether its time is over: an answer whose length is unknown may end because of that."""
-        self._until, self._sockets, self._closed = until, list[socket.socket](), threading.Event()
-        for scheme in ("https://", "http://"):
-            self.mount(scheme, _Adapter(self._watch))
-        # Bodies of redirects are of no use, and requests would read them to their end.
-        self.hooks["response"].append(lambda answer, **_: answer.close() if answer.is_redirect else None)
-        self._thread = threading.Thread(target=self._cut, daemon=True)
-        self._thread.start()
+    def ring(signal_: int = 0, frame: FrameType | None = None) -> None:
+        left = until() - time.monotonic()
+        if left <= 0:
+            raise TooSlow
+        signal.setitimer(signal.ITIMER_REAL, left)
 
-    def close(self) -> None:
-        """Close all connections."""
-        super().close()
-        self._closed.set()
-        self._thread.join()
-        for connected in self._sockets:
-            connected.close()
-
-    def _watch(self, connected: socket.socket) -> None:
-        # One of its own, since TLS takes the socket away.
-        self._sockets.append(connected.dup())
-
-    def _cut(self) -> None:
-        while (left := self._until() - time.monotonic()) > 0:
-            if self._closed.wait(left):
-                return
-        self.over = True
-        while not self._closed.wait(0.1):  # What is connected later is cut off as well.
-            for connected in self._sockets:
-                with suppress(OSError):
-                    connected.shutdown(socket.SHUT_RDWR)
+    before, begun = signal.signal(signal.SIGALRM, ring), time.monotonic()
+    other, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        ring()
+        yield
+    finally:
+        # Whoever had set the timer gets it back.
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        if other:
+            signal.setitimer(signal.ITIMER_REAL, max(0.001, other - (time.monotonic() - begun)))
 
 
-class _Adapter(HTTPAdapter):
-    """Hands every socket that is connected to `watch`."""
-
-    def __init__(self, watch: Callable[[socket.socket], None]) -> None:
-        super().__init__()
-        self._watch = watch
-
-    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*arguments, **options)
-        pool.ConnectionCls = _watched(type(pool).ConnectionCls, self._watch)
-        return pool
-
-
-def _watched(kind: type[HTTPConnection], watch: Callable[[socket.socket], None]) -> type[HTTPConnection]:
-    class Watched(kind):  # type: ignore[misc, valid-type]
-        def _new_conn(self) -> socket.socket:
-            connected: socket.socket = super()._new_conn()
-            watch(connected)
-            return connected
-
-    return Watched
+def session() -> requests.Session:
+    """A session that does not read the bodies of redirects, which may be endless."""
+    new = requests.Session()
+    new.hooks["response"].append(lambda answer, **_: answer.close() if answer.is_redirect else None)
+    return new
 
 
 def is_page(answer: requests.Response) -> bool:
-    """Whether the answer is an HTML page, by its own word."""
+    """Whether the server says that the answer is an HTML page."""
     return answer.headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml"))
 
 
-def get(session: Session, url: str, headers: dict[str, str], timeouts: tuple[float, float]) -> requests.Response:
-    """Ask for `url`, and say yes where the answer asks whether to download, as Google Drive does of large files.
+def get(
+    session: requests.Session, url: str, headers: dict[str, str], timeouts: tuple[float, float]
+) -> requests.Response:
+    """Ask for `url`; where the answer is the page on which Google Drive asks whether to download a large file, say yes.
 
     Its page, "Google Drive can't scan this file for viruses", is a form `download-form` of hidden fields, which a
     browser sends when "Download anyway" is clicked.
 
     Args:
-        session: asked in.
-        url: of the file.
-        headers: of the request.
+        session: the session to ask in.
+        url: the file's address.
+        headers: headers of the request.
         timeouts: seconds to wait for a connection, and for each read.
 
     Returns:
-        The answer, its body not read yet, unless it is a page without such a form.
+        The answer. Its body is not read yet, unless it is a page without such a form.
 
     Raises:
-        requests.RequestException: there is none.
+        requests.RequestException: there is no answer.
         urllib3.exceptions.HTTPError: the page cannot be read.
     """
     answer = session.get(url, headers=headers, timeout=timeouts, stream=True)

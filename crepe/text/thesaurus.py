@@ -47,7 +47,7 @@ def sniff(path: Path | str) -> str:
     except OSError as error:
         raise CrepeError(path, f"cannot be read: {error.strerror or error}") from error
     except (LookupError, ValueError) as error:
-        raise CrepeError(f"{path}: line 1", f"is not the name of an encoding: {encoding!r}", _REMEDY) from error
+        raise CrepeError(path, f"line 1: is not the name of an encoding: {encoding!r}", _REMEDY) from error
     return encoding
 
 
@@ -63,9 +63,8 @@ def read(path: Path | str) -> dict[str, list[str]]:
     while number < len(lines):
         entry = _ENTRY.fullmatch(lines[number])
         if entry is None:
-            raise CrepeError(
-                f"{path}: line {number + 1}", f"expected `word|meanings`, found {lines[number][:60]!r}", _REMEDY
-            )
+            fault = f"line {number + 1}: expected `word|meanings`, found {lines[number][:60]!r}"
+            raise CrepeError(path, fault, _REMEDY)
         word, first = entry[1].lower(), number + 1
         number = first + int(entry[2])
         synonyms = found.setdefault(word, {}) if regex.fullmatch(WORD, word) else {}
@@ -73,9 +72,8 @@ def read(path: Path | str) -> dict[str, list[str]]:
             meaning = _MEANING.fullmatch(lines[index]) if index < len(lines) else None
             if meaning is None:
                 text = repr(lines[index][:60]) if index < len(lines) else "the end"
-                raise CrepeError(
-                    f"{path}: line {index + 1}", f"expected a meaning of {entry[1]!r}, found {text}", _REMEDY
-                )
+                fault = f"line {index + 1}: expected a meaning of {entry[1]!r}, found {text}"
+                raise CrepeError(path, fault, _REMEDY)
             for synonym in map(str.strip, meaning[1][1:].split("|")):
                 small = synonym.lower()
                 if small != word and regex.search(WORD, small) and not _NOTE.search(synonym):
@@ -126,6 +124,6 @@ def _lines(path: Path) -> list[str]:
         lines = content.decode(encoding).split("\n")
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
-        raise CrepeError(f"{path}: line {number}", f"is not {encoding}", _REMEDY) from error
+        raise CrepeError(path, f"line {number}: is not {encoding}", _REMEDY) from error
     # A file ends with a newline, and some have Windows' kind.
     return [line.removesuffix("\r") for line in lines[: None if lines[-1] else -1]]

@@ -125,10 +125,10 @@ def test_shard_of_another_format(tmp_path):
         (lambda manifest: manifest["shards"].pop("test"), "test"),
         (lambda manifest: manifest["shards"]["test"][0].pop("rows"), "rows"),
         (lambda manifest: manifest["rows"].update(train=6), "the shards of train do not add up"),
-        (lambda manifest: manifest.update(shards=[]), "manifest.shards: expected keys and values"),
+        (lambda manifest: manifest.update(shards=[]), "manifest: shards: expected keys and values"),
         (lambda manifest: manifest.update(dtype="object"), "dtype is 'object'; known: uint8, int32"),
         (lambda manifest: manifest.update(thesaurus="e" * 64), "synonyms"),
-        (lambda manifest: manifest.update(classes=2), "manifest.classes: expected a list"),
+        (lambda manifest: manifest.update(classes=2), "manifest: classes: expected a list"),
     ],
 )
 def test_damaged_manifest(tmp_path, damage, reason):
