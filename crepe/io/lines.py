@@ -46,7 +46,7 @@ class Lines:
             raise CrepeError(
                 self.path,
                 f"is not UTF-8 in {'lines' if len(broken) > 1 else 'line'} {listed}",
-                "convert it, if it is Windows' Western code by: iconv -f WINDOWS-1252 -t UTF-8 "
+                "convert it, from Windows' Western code for instance by: iconv -f WINDOWS-1252 -t UTF-8 "
                 f"{self.path} > converted.csv",
             )
 

@@ -22,7 +22,12 @@ _CLASSES = 1000
 _SPACELESS = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 """Letters of scripts that are written without spaces between words."""
 _WORDS = rf"\p{{L}}\S*\s+\S*\p{{L}}|{_SPACELESS}{{4}}"
-_DATE = r"^\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ,].*)?)\s*$"
+_MONTHS = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_DATE = (
+    r"(?i)^\s*(((mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?"
+    rf"({_MONTHS}\.? \d{{1,2}}|\d{{1,2}}\.?[ -]{_MONTHS}\.?)[ ,-].{{0,20}}\d{{4}}.{{0,20}}|"
+    r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ,].*)?)\s*$"
+)
 _MISSING = {"nan", "null", "none", "na", "n/a", "nat", "nil", "missing"}
 _EXAMPLES = 3
 """Lines that are named where something is odd."""
@@ -135,6 +140,9 @@ def _label(rows: Rows, figures: list[_Column]) -> str:
     named = [it for it in possible if it.name.strip().casefold() in _LABELS and it.kinds <= _few(rows, 2)]
     few = [it for it in possible if it.letters <= 60 and it.kinds <= _few(rows, 5)]
     candidates = named if len(named) == 1 else few
+    if len(candidates) > 1 and all(_is_renamed(rows, candidates[0].name, other.name) for other in candidates[1:]):
+        # Columns that say the same, such as a label and its name.
+        candidates = candidates[:1]
     if len(candidates) != 1:
         listed = ", ".join(f"{it.name} ({it.kinds} values)" for it in candidates or figures)
         raise CrepeError(rows.path, "which column is the label cannot be told", f"name it by --label: {listed}")
@@ -156,9 +164,9 @@ def _left_out(rows: Rows, label: str, figure: _Column) -> str | None:
         return "has a value of its own in each row, as an id"
     if figure.filled and figure.kinds == 1:
         return "has the same value in all rows"
+    if figure.kinds > 1 and _is_fixed(rows, label, figure):
+        return f"fixes {label} or is fixed by it, as a label in words"
     if figure.words >= 0.5 and figure.kinds <= _few(rows, 5):
-        if _is_fixed(rows, label, figure):
-            return f"fixes {label} or is fixed by it, as a label in words"
         return f"has only {figure.kinds:,} values"
     return None
 
@@ -167,12 +175,21 @@ def _is_fixed(rows: Rows, label: str, figure: _Column) -> bool:
     """Whether the label follows from the value of a column, or the value from the label."""
     if figure.kinds > _few(rows, 5):
         return False
-    pair = pl.struct(column(label), column(figure.name)).n_unique()
-    both = rows.scan().filter(column(label).is_not_null() & column(figure.name).is_not_null())
-    pairs, labels, values = _collect(
-        rows, both.select(pair.alias("pairs"), column(label).n_unique(), column(figure.name).n_unique())
-    ).row(0)
-    return bool(pairs in (labels, values))
+    pairs, labels, values = _pairs(rows, label, figure.name)
+    return pairs in (labels, values)
+
+
+def _is_renamed(rows: Rows, label: str, name: str) -> bool:
+    """Whether each value of a column stands for one of another, and the other way round."""
+    return len(set(_pairs(rows, label, name))) == 1
+
+
+def _pairs(rows: Rows, label: str, name: str) -> tuple[int, int, int]:
+    """Different pairs of values of two columns, and different values of each."""
+    pair = pl.struct(column(label), column(name)).n_unique().alias("pairs")
+    both = rows.scan().filter(column(label).is_not_null() & column(name).is_not_null())
+    pairs, labels, values = _collect(rows, both.select(pair, column(label).n_unique(), column(name).n_unique())).row(0)
+    return pairs, labels, values
 
 
 def _none(rows: Rows, others: list[_Column]) -> NoReturn:

@@ -174,7 +174,7 @@ def test_a_train_set_without_words(tmp_path):
 
 
 def test_unknown_alphabet(tmp_path):
-    with pytest.raises(CrepeError, match="alphabet 'runes' is unknown"):
+    with pytest.raises(CrepeError, match="alphabet 'runes': is unknown"):
         encoded(tmp_path, [(1, "a", "b"), (2, "c", "d")], characters.Settings(alphabet="runes", max_length=9))
 
 

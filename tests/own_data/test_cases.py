@@ -326,6 +326,28 @@ OWN = [
         "label: label; texts: text",
     ),
     Own(
+        "Sentiment140: dates with names of months, a query that is always the same, no header",
+        "",
+        '"{label}","{n}","Mon Apr 06 22:{n}:45 PDT 2009","NO_QUERY","user","{text}"',
+        "label: column 1; texts: column 6",
+        classes=("0", "4"),
+        about="without a header",
+        odd=(
+            f"column column 2 has a value of its own in each row, as an id; {LEFT}",
+            f"column column 3 has dates; {LEFT}",
+            "column column 4 has the same value in all rows",
+            "column column 5 has the same value in all rows",
+        ),
+    ),
+    Own(
+        "setfit/amazon_reviews: a label and its name, neither called so",
+        "stars,stars_text,review",
+        '{label},rated {label},"{text}"',
+        "label: stars; texts: review",
+        classes=("1", "5"),
+        odd=(f"column stars_text fixes stars or is fixed by it, as a label in words; {LEFT}",),
+    ),
+    Own(
         "rilldata/rill#2001: no header is found where all columns hold words",
         "animal,remark",
         '{label},"{text}"',

@@ -4,7 +4,10 @@ import csv
 import hashlib
 import random
 import shlex
+import signal
 import statistics
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -317,6 +320,19 @@ def test_tables_that_cannot_be_used(capsys, content, fault, monkeypatch):
     # Behind the sample from which a file's form is found.
     monkeypatch.setattr("crepe.io.dialect.SAMPLE", 600)
     assert refused(capsys, "a.csv", "--label", "label") == fault
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(capsys, folder):
+    write("a.csv", rows())
+    code = (
+        "import os, signal; from crepe.own_data import init_dataset; "
+        "init_dataset.oddities = lambda *_: os.kill(os.getpid(), signal.SIGKILL); "
+        "from crepe.cli import main; main(['init-dataset', 'a.csv', '--name', 'other'])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == -signal.SIGKILL
+    assert list(Path("data/own").glob(".other.*.part"))
+    run(capsys, "a.csv")
+    assert [path.name for path in Path("data/own").iterdir()] == ["a.tgz"]
 
 
 def test_an_archive_is_the_bytes_of_its_rows_alone(capsys):
