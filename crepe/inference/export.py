@@ -64,7 +64,7 @@ def export(model: Path, folder: Path) -> None:
             a network of this kind cannot be written as ONNX.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CrepeError(f"{folder}: is there already; give a folder that is not, or remove it")
+        raise CrepeError(folder, "is there already", "give a folder that is not, or remove it")
     path = model / FILE if model.is_dir() else model
     content = saved.load(path, torch.device("cpu"))
     record, metrics = _records(path.parent, content)
@@ -84,7 +84,7 @@ def export(model: Path, folder: Path) -> None:
             write_text(whole / "README.md", _card(content, record, metrics, digest(path)))
             whole.rename(folder)
     except OSError as error:
-        raise CrepeError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        raise CrepeError(folder, f"cannot be written: {error.strerror or error}") from error
 
 
 def write_onnx(model: Saved, path: Path) -> None:

@@ -59,15 +59,15 @@ def load(path: Path | str, device: torch.device) -> Saved:
     if path.is_dir():
         path = path / FILE
     if _is_pointer(path):
-        raise CrepeError(f"{path}: only points to a model that Git LFS keeps; fetch it: git lfs pull")
+        raise CrepeError(path, "only points to a model that Git LFS keeps", "fetch it: git lfs pull")
     if not path.exists():
-        raise CrepeError(f"{path}: is missing; {_nearest(path.parent if path.name == FILE else path)}{_AGAIN}")
+        raise CrepeError(path, "is missing", f"{_nearest(path.parent if path.name == FILE else path)}{_AGAIN}")
     about, held = tensors.read(path, _AGAIN)
     try:
         content = held.pop(_VOCABULARY, None)
         vocabulary = None if content is None else content.numpy().tobytes().decode().split("\n")
-        settings = NetworkSettings.parse(about["network"], "network")
-        feature = FeatureSettings.parse(about["feature"], "feature")
+        settings = NetworkSettings.parse(about["network"], source="its network")
+        feature = FeatureSettings.parse(about["feature"], source="its feature")
         idf = held["idf"][1:] if "idf" in held else None
         inputs = Inputs(symbols=about["symbols"], length=feature.max_length, classes=len(about["classes"]), idf=idf)
         # Without memory first: facts that do not go with the tensors may ask for any amount of it.
@@ -80,8 +80,7 @@ def load(path: Path | str, device: torch.device) -> Saved:
         network = settings.build(inputs)
         network.load_state_dict(held)
     except (CrepeError, ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
-        fault = str(error).removeprefix("configuration: ")
-        raise CrepeError(f"{path}: is no model that this version can use ({fault}); {_AGAIN}") from error
+        raise CrepeError(path, f"is no model that this version can use ({error})", _AGAIN) from error
     return Saved(
         network=network.to(device).eval(),
         feature=feature,

@@ -26,6 +26,8 @@ def foreign(path):
         (foreign, "is damaged, or no file of tensors of this version"),
         ({}, "is no model that this version can use"),
         ({"network": [1]}, "is no model that this version can use"),
+        # As version 0.1 wrote it.
+        ({"network": {"kind": "lstm", "features": 4}}, r"can use \(its network: features: unknown key"),
     ],
 )
 def test_refusals(tmp_path, content, message):
