@@ -99,7 +99,7 @@ def write_onnx(model: Saved, path: Path) -> None:
     network = _Probabilities(model.network).eval()
     # The LSTM is traced column by column: a few columns are enough.
     codes = torch.ones(2, 3, dtype=torch.int64)
-    network(codes)  # Fails with an error of ours, if at all; the exporter would wrap it.
+    network(codes)  # Raises a CrepeError where there is no padded form; the exporter would wrap it.
     shape = {0: torch.export.Dim("rows"), 1: torch.export.Dim("columns")}
     with _quiet():
         program = torch.onnx.export(
@@ -115,7 +115,7 @@ def write_onnx(model: Saved, path: Path) -> None:
         )
     assert program is not None
     for node in program.model.graph:
-        node.metadata_props.clear()  # Where in which file of this machine it comes from.
+        node.metadata_props.clear()  # Paths and lines of source files on this machine.
     program.model.metadata_props["classes"] = json.dumps(model.classes, ensure_ascii=False)
     program.save(path, external_data=False)
 
@@ -132,9 +132,9 @@ class _Probabilities(torch.nn.Module):
 
 
 def _lstm(x: Any, start: Any, weights: Any, *settings: Any) -> Any:
-    """The LSTM of torch, of one layer, as ONNX's, which has its gates in another order.
+    """Translate torch's LSTM of one layer to ONNX's, which has the gates in another order.
 
-    The exporter's own has the traced number of columns in it.
+    The exporter's own translation fixes the traced number of columns.
     """
     from onnxscript import opset20
 
@@ -153,7 +153,7 @@ def _lstm(x: Any, start: Any, weights: Any, *settings: Any) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter speaks of what it is about to change, and of packages that it could do with."""
+    """Silence the exporter's warnings, which concern its own future and optional packages."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -186,7 +186,7 @@ def _config(model: Saved) -> dict[str, Any]:
 
 
 def _card(model: Saved, record: RunRecord | None, metrics: Metrics | None, sha256: str) -> str:
-    """The model card, Markdown with the front matter that model hubs read."""
+    """Render the model card: Markdown with the front matter that model hubs read."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -202,5 +202,5 @@ def _card(model: Saved, record: RunRecord | None, metrics: Metrics | None, sha25
 
 
 def _plain(text: str) -> str:
-    """Text that means nothing to Markdown."""
+    """Escape the characters of a text that have a meaning in Markdown."""
     return "".join(f"\\{letter}" if letter in r"\`*_[]<>|#" else letter for letter in text)

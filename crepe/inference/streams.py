@@ -33,9 +33,3 @@ def writing(path: Path, schema: pa.Schema) -> Iterator[Any]:
                 yield to
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise CrepeError(path, f"cannot hold these columns ({error})", "write a .parquet file") from error
-
-
-def _is_csv(path: Path) -> bool:
-    if path.suffix not in (".csv", ".parquet"):
-        raise CrepeError(f"{path}: is neither .csv nor .parquet by its name; these are what is read and written")
-    return path.suffix == ".csv"

@@ -14,12 +14,12 @@ from crepe.models.base import Inputs, Network
 
 FILE = "model.safetensors"
 _VOCABULARY = "vocabulary"
-_AGAIN = "run `crepe train` again, or `dvc pull` for what DVC keeps"
+_REMEDY = "run `crepe train` again, or `dvc pull` for what DVC keeps"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Saved:
-    """A network and what it speaks of."""
+    """A trained network with the names of its classes and the feature that it reads."""
 
     network: Network
     feature: FeatureSettings
@@ -28,7 +28,7 @@ class Saved:
     """Largest index in a text."""
     classes: list[str]
     vocabulary: list[str] | None = None
-    """What the indices mean, line i being of index i + 1; None for characters."""
+    """Meaning of the indices, line i of index i + 1; None for characters."""
 
 
 def save(path: Path | str, model: Saved) -> None:
@@ -53,7 +53,7 @@ def load(path: Path | str, device: torch.device) -> Saved:
         device: where its parameters go.
 
     Raises:
-        CrepeError: there is no such file, or it is damaged or no model of this program.
+        CrepeError: the file is missing, damaged, or no model of this version.
     """
     path = Path(path)
     if path.is_dir():
@@ -61,8 +61,8 @@ def load(path: Path | str, device: torch.device) -> Saved:
     if _is_pointer(path):
         raise CrepeError(path, "only points to a model that Git LFS keeps", "fetch it: git lfs pull")
     if not path.exists():
-        raise CrepeError(path, "is missing", f"{_nearest(path.parent if path.name == FILE else path)}{_AGAIN}")
-    about, held = tensors.read(path, _AGAIN)
+        raise CrepeError(path, "is missing", f"{_nearest(path.parent if path.name == FILE else path)}{_REMEDY}")
+    about, held = tensors.read(path, _REMEDY)
     try:
         content = held.pop(_VOCABULARY, None)
         vocabulary = None if content is None else content.numpy().tobytes().decode().split("\n")
@@ -70,7 +70,7 @@ def load(path: Path | str, device: torch.device) -> Saved:
         feature = FeatureSettings.parse(about["feature"], source="its feature")
         idf = held["idf"][1:] if "idf" in held else None
         inputs = Inputs(symbols=about["symbols"], length=feature.max_length, classes=len(about["classes"]), idf=idf)
-        # Without memory first: facts that do not go with the tensors may ask for any amount of it.
+        # On the meta device first: damaged metadata may ask for any amount of memory.
         with torch.device("meta"):
             shapes = {name: tensor.shape for name, tensor in settings.build(inputs).state_dict().items()}
         if shapes != {name: tensor.shape for name, tensor in held.items()}:
@@ -80,7 +80,7 @@ def load(path: Path | str, device: torch.device) -> Saved:
         network = settings.build(inputs)
         network.load_state_dict(held)
     except (CrepeError, ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
-        raise CrepeError(path, f"is no model that this version can use ({error})", _AGAIN) from error
+        raise CrepeError(path, f"is no model that this version can use ({error})", _REMEDY) from error
     return Saved(
         network=network.to(device).eval(),
         feature=feature,
@@ -92,7 +92,7 @@ def load(path: Path | str, device: torch.device) -> Saved:
 
 
 def _nearest(folder: Path) -> str:
-    """What there is where a model was looked for, as the beginning of an advice."""
+    """Name models or folders near the place where a model was looked for, as the beginning of a remedy."""
     seeds = sorted(folder.glob(f"*/{FILE}"))
     if seeds:
         return f"take {seeds[0].parent}, or "
@@ -102,7 +102,7 @@ def _nearest(folder: Path) -> str:
 
 
 def _is_pointer(path: Path) -> bool:
-    """Whether a checkout without Git LFS has put three lines of text in the file's place."""
+    """Whether the file is Git LFS's pointer, which a checkout without Git LFS puts in the file's place."""
     try:
         with path.open("rb") as stream:
             return stream.read(40).startswith(b"version https://git-lfs.github.com/spec")

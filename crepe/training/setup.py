@@ -18,17 +18,17 @@ from crepe.models.saved import Saved
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A model before its training."""
+    """A model with its initial parameters, its recipe and the manifest of its data."""
 
     model: Saved
     vectors: str | None
     """Key of the word vectors that it starts from; None for a random start."""
     vectors_origin: str | None
-    """Where they come from."""
+    """Name and sha256 of the published file, or `crepe.records.run.LEARNT`; None for a random start."""
     recipe: Recipe
-    """With the batches of an epoch filled in."""
+    """The model's recipe, `batches_per_epoch` filled in from the dataset."""
     manifest: Manifest
-    """Of its data."""
+    """Manifest of the shards."""
 
 
 def prepare(
@@ -40,36 +40,37 @@ def prepare(
     device: torch.device,
     vectors: Path | None = None,
 ) -> Start:
-    """A fresh `model` for the shards in `folder`.
+    """Make the network of a model for a dataset's shards, with initial parameters.
 
     Args:
         config: the configuration that has both keys.
-        dataset: key of the dataset that the shards hold.
+        dataset: key of the dataset.
         model: key of the model.
-        seed: of the start parameters.
-        folder: shards of the model's feature.
-        device: where the network goes.
-        vectors: the file of word vectors that the model starts from, if it does; its default place if None.
+        seed: seed of the initial parameters.
+        folder: shards of the dataset in the model's feature.
+        device: device of the network.
+        vectors: file of the word vectors that the model starts from; None for `layout.vectors`. Not read if the model
+            names no vectors.
 
     Raises:
         CrepeError: a key is unknown, or the shards or vectors are missing, damaged or of other data.
     """
-    about = config.dataset(dataset)
-    entry, feature, settings, recipe = config.model(model)
+    about, spec = config.dataset(dataset), config.model(model)
+    entry, feature, settings, recipe = spec.model, spec.feature, spec.network, spec.recipe
     manifest = Manifest.read(folder)
     if (manifest.dataset, manifest.feature) != (dataset, entry.feature):
-        found = f"{manifest.feature} of {manifest.dataset}"
-        raise CrepeError(f"{folder}: holds {found}, not {entry.feature} of {dataset}; give --shards another folder")
+        fault = f"has {manifest.feature} of {manifest.dataset}, not {entry.feature} of {dataset}"
+        raise CrepeError(folder, fault, "give --shards another folder")
     vocabulary = shards.read_vocabulary(folder, manifest) if feature.has_vocabulary else None
     idf = None
     if settings.needs_idf:
         if vocabulary is None or "rows" not in vocabulary.column_names:
             raise CrepeError(
                 f"catalog.networks.{entry.network}",
-                f"`weighting` is tfidf, and {entry.feature} does not say how many rows hold a symbol",
+                f"`weighting` is tfidf, and {entry.feature} does not count the rows of each symbol",
                 "take counts",
             )
-        # The paper's: logarithm of the train rows over those that hold the word (section 3.1).
+        # As in the paper (section 3.1): log(train rows / train rows that have the word).
         idf = torch.log(manifest.rows["train"] / torch.tensor(vocabulary["rows"].to_numpy()))
     inputs = Inputs(symbols=manifest.symbols, length=feature.max_length, classes=len(manifest.classes), idf=idf)
     network = settings.build(inputs)
@@ -95,7 +96,7 @@ def prepare(
 
 
 def _start_from(path: Path, network: Network, manifest: Manifest) -> str:
-    """Put the vectors in `path` into the network's look-up table; returns where they come from."""
+    """Copy the vectors in `path` into the network's look-up table, and return their origin."""
     table = network.word_vectors
     if table is None:
         raise CrepeError(
@@ -103,13 +104,13 @@ def _start_from(path: Path, network: Network, manifest: Manifest) -> str:
             "the network has no look-up table that starts from word vectors",
             "leave out the model's `vectors`, or take another network",
         )
-    again = "run `crepe vectors` again"
-    about, held = tensors.read(path, again)
+    remedy = "run `crepe vectors` again"
+    about, held = tensors.read(path, remedy)
     try:
         if about["vocabulary"] != manifest.source or held["vectors"].shape[1] != table.shape[1]:
-            raise CrepeError(f"{path}: is for another vocabulary or size; {again}")
+            raise CrepeError(path, "is for another vocabulary or size", remedy)
         with torch.no_grad():
             table[held["indices"]] = held["vectors"]
         return str(about["origin"])
     except (KeyError, IndexError, RuntimeError) as error:
-        raise CrepeError(f"{path}: is no file of vectors ({error}); {again}") from error
+        raise CrepeError(path, f"is no file of vectors ({error})", remedy) from error

@@ -78,5 +78,5 @@ def test_means_have_no_document_frequencies(tmp_path):
     models = {"weighted": Model(feature="means", network="linear-tfidf", training="counts")}
     catalog = dataclasses.replace(config.catalog, models={**config.catalog.models, **models}, datasets={"toys": TOYS})
     config = dataclasses.replace(config, datasets=("toys",), catalog=catalog)
-    with pytest.raises(CrepeError, match="means does not say how many rows hold a symbol"):
+    with pytest.raises(CrepeError, match="means does not count the rows of each symbol"):
         prepare(config, "toys", "weighted", 0, tmp_path / "shards", torch.device("cpu"))

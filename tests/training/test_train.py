@@ -131,9 +131,9 @@ def test_refusals(tiny: Tiny, tmp_path: Path) -> None:
     chars = tiny.folder / "chars"
     with pytest.raises(CrepeError, match="model 'conv-tiny' is not in the catalog"):
         train(tiny.config, "tiny", "conv-tiny", 0, chars, tmp_path)
-    with pytest.raises(CrepeError, match="holds chars of tiny, not words of tiny"):
+    with pytest.raises(CrepeError, match="has chars of tiny, not words of tiny"):
         train(tiny.config, "tiny", "bow", 0, chars, tmp_path)
-    with pytest.raises(CrepeError, match="holds chars of tiny, not chars of ag_news"):
+    with pytest.raises(CrepeError, match="has chars of tiny, not chars of ag_news"):
         train(tiny.config, "ag_news", "conv-small", 0, chars, tmp_path)
     with pytest.raises(CrepeError, match="--seed -1: is not among 0 to 4294967295"):
         train(tiny.config, "tiny", "conv-small", -1, chars, tmp_path)
