@@ -21,13 +21,14 @@ class Inputs:
     """Most integers of a text; None if the feature does not limit it."""
     classes: int
     idf: Tensor | None = None
-    """Inverse document frequencies, float [symbols], for models weighted by them."""
+    """Inverse document frequencies, float [symbols], for networks that weight by them."""
 
 
 class Network(nn.Module):
     """A network: ragged texts to logits.
 
-    A kind must define `forward`. It may define the other methods; the defaults say that it does not have the thing.
+    A kind must define `forward`. It may define the other methods, whose defaults say that the network has no such form
+    or part.
     """
 
     prefers_bfloat16: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""A split resident on the device, and the minibatches gathered from it there.
+"""A split that resides on the device, and batches gathered from it there.
 
 Only lengths and labels stay on the host as well: networks choose shapes by the lengths, and asking the
 device for them would make it wait in every step.
@@ -19,7 +19,7 @@ from crepe.ragged import Ragged
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of a split, sorted by length: neighbours are of like length and can be computed together."""
+    """Rows of a split, sorted by length: neighbours have similar lengths and can be computed together."""
 
     values: Tensor
     """uint8 or int32 [total] of the whole split, on the device."""
@@ -34,7 +34,7 @@ class Batch:
 
     @classmethod
     def of(cls, values: Tensor, starts: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> "Batch":
-        """The minibatch of rows whose starts, lengths and labels are on the host."""
+        """Make a batch of rows from their starts, lengths and labels on the host."""
         sent = send(np.stack([starts, lengths, labels]).astype(np.int64, copy=False), values.device)
         return cls(values, sent[0], sent[1], lengths, sent[2])
 
@@ -42,18 +42,18 @@ class Batch:
         return len(self.lengths)
 
     def take(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Single integers of rows, int64, of the arguments' shape.
+        """Return single integers of rows, int64, of the arguments' shape.
 
         Args:
             rows: int64, on the device; -1 stands for an empty row.
-            columns: int64, of the same shape or one that goes with it; behind a row's end there is 0, no symbol.
+            columns: int64, of a shape that broadcasts with it; behind a row's end the integer is 0, no symbol.
         """
         inside = columns < F.pad(self.sizes, (0, 1))[rows]
         places = torch.where(inside, F.pad(self.starts, (0, 1))[rows] + columns, 0)
         return torch.where(inside, self._take(places), 0)
 
     def flat(self) -> tuple[Tensor, Tensor]:
-        """All rows one behind the other: their integers, int64 [sum of lengths], and the row of each, int64."""
+        """Concatenate the rows: return their integers, int64 [sum of lengths], and the row of each, int64."""
         device = self.values.device
         total = int(self.lengths.sum())
         rows = torch.repeat_interleave(torch.arange(len(self), device=device), self.sizes, output_size=total)
@@ -61,7 +61,11 @@ class Batch:
         return self._take(torch.arange(total, device=device) + (self.starts - begins)[rows]), rows
 
     def padded(self, columns: int | None = None) -> Tensor:
-        """The rows as a matrix with 0 behind their ends, int64 [rows, columns]; the longest row decides if None."""
+        """Return the rows as a matrix, int64 [rows, columns], with 0 behind their ends.
+
+        Args:
+            columns: number of columns; None takes that of the longest row.
+        """
         if columns is None:
             columns = int(self.lengths.max(initial=0))
         device = self.values.device
@@ -87,22 +91,28 @@ class Split:
         return len(self.labels)
 
     def part(self, rows: np.ndarray) -> "Split":
-        """The split of only these rows."""
+        """Return the split of only these rows."""
         part = copy(self)
         part.labels, part.lengths, part._starts = self.labels[rows], self.lengths[rows], self._starts[rows]
         return part
 
     def batch(self, rows: np.ndarray) -> Batch:
-        """The minibatch of `rows` (indices, in any order and number), sorted by length."""
+        """Return the batch of `rows` (indices, in any order and number), sorted by length."""
         rows = rows[np.argsort(self.lengths[rows], kind="stable")]
         return Batch.of(self._values, self._starts[rows], self.lengths[rows], self.labels[rows])
 
     def drawn(self, rows: np.ndarray, seed: int, number: int) -> Batch:
-        """The minibatch of `rows` as a training with `seed` gets it as its `number`-th, counted from 0."""
+        """Return batch `number`, counted from 0, of a training with `seed`; subclasses may change the texts.
+
+        Args:
+            rows: int64 [batch size], indices of rows.
+            seed: seed of the training.
+            number: number of the batch.
+        """
         return self.batch(rows)
 
     def by_length(self, size: int) -> Iterator[tuple[np.ndarray, Batch]]:
-        """Every row once, in batches of at most `size` rows of like length, with the rows' indices."""
+        """Yield every row once, in batches of at most `size` rows of similar lengths, with the rows' indices."""
         order = np.argsort(self.lengths, kind="stable")
         for first in range(0, len(order), size):
             rows = order[first : first + size]

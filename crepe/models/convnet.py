@@ -173,7 +173,7 @@ class ConvNet(Network):
 
     @property
     def first_layer(self) -> Tensor | None:
-        """Weights of the first convolution, float [features, symbols, kernel]; None if it reads vectors.
+        """Weights of the first convolution, float [channels, symbols, kernel]; None if it reads vectors.
 
         The network reads texts backwards: positions are flipped into reading direction here.
         """

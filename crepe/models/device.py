@@ -65,7 +65,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 @contextmanager
 def own_device(name: str = "auto") -> Iterator[str]:
-    """Yield the name of a device for a command; a GPU is one that no other command has for as long as the block.
+    """Yield the name of a device for a command, with a GPU locked against other commands for as long as the block.
 
     `auto`, where there is a GPU, and `cuda` take the first free one of those that the process may see
     (`CUDA_VISIBLE_DEVICES`), and wait until there is one. Any other name is that device's, and nothing is locked: who
@@ -151,7 +151,7 @@ def be_exact() -> None:
     torch.set_deterministic_debug_mode("warn")
     # Unpooling is deterministic where no two values go to one place, as in `crepe.models.packed`.
     warnings.filterwarnings("ignore", "max_unpooling2d_forward_out does not have a deterministic implementation")
-    # Nothing here reads what it has not written, and to fill it takes a tenth of a step on a GPU.
+    # Nothing here reads memory before writing it, and filling it takes a tenth of a step on a GPU.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     disable_tf32()
@@ -192,7 +192,7 @@ def fusing(tensor: torch.Tensor) -> bool:
 
 @cache
 def _compiles(device: torch.device) -> bool:
-    """Whether Triton is there, and what it asks for: a C compiler, and a GPU of Volta or later."""
+    """Whether Triton can compile: it is installed, with a C compiler, and the GPU is a Volta or later."""
     compilers = os.environ.get("CC"), "gcc", "clang"
     there = find_spec("triton") is not None and any(which(compiler) for compiler in compilers if compiler)
     return there and torch.cuda.get_device_capability(device) >= (7, 0)
@@ -206,7 +206,7 @@ def send(values: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def describe(device: torch.device) -> str:
-    """Return the device's name as its maker gives it."""
+    """Return the manufacturer's name of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:

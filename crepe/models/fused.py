@@ -1,4 +1,4 @@
-"""Kernels of our own for what torch does in several passes over a GPU's memory, in Triton.
+"""Triton kernels for operations that take torch several passes over a GPU's memory.
 
 Import this only where `crepe.models.device.fusing` says so; elsewhere `crepe.models.packed` and
 `crepe.training.optimizer` do the same with torch.
@@ -17,7 +17,7 @@ DEAD = 255
 
 
 def activate(x: Tensor, bias: Tensor, pool: int, threshold: float) -> tuple[Tensor, Tensor]:
-    """The maximum of each `pool` columns, and the bias, if that is above a threshold, else 0.
+    """Take the maximum of each `pool` columns, add the bias, and rectify: 0 unless the sum is above the threshold.
 
     Args:
         x: float [columns, features], whole windows.
@@ -39,10 +39,10 @@ def activate(x: Tensor, bias: Tensor, pool: int, threshold: float) -> tuple[Tens
 
 
 def spread(gradient: Tensor, which: Tensor, pool: int) -> Tensor:
-    """The gradient of what `activate` was given.
+    """Return the gradient of the argument of `activate`.
 
     Args:
-        gradient: float [columns / pool, features], of what it returned.
+        gradient: float [columns / pool, features], that of its result.
         which: uint8, of the same shape, as it returned it.
         pool: columns of a window.
 
@@ -57,10 +57,10 @@ def spread(gradient: Tensor, which: Tensor, pool: int) -> Tensor:
 
 
 def descend(parameter: Tensor, step: Tensor, gradient: Tensor, momentum: float, rate: float, keep: float) -> None:
-    """`step = momentum step - rate gradient`, then `parameter = keep parameter + step`, in place.
+    """Update a parameter in place: `step = momentum * step - rate * gradient`, `parameter = keep * parameter + step`.
 
-    The original's descent (its train.lua, see `crepe.training.optimizer`). Tensors are float32, of one shape, and
-    dense.
+    The update of the original's train.lua, see `crepe.training.optimizer`. The tensors are float32, contiguous, and of
+    one shape.
     """
     if gradient.stride() != parameter.stride():
         gradient = torch.empty_like(parameter).copy_(gradient)
@@ -92,7 +92,7 @@ def _activate(  # type: ignore[no-untyped-def]
     chosen = tl.zeros([block], tl.int32)
     for other in tl.static_range(1, pool):
         value = tl.load(first + other * features, inside).to(wide)
-        # What is no number is passed on.
+        # NaN propagates.
         better = (value > largest) | (value != value)
         largest = tl.where(better, value, largest)
         chosen = tl.where(better, other, chosen)

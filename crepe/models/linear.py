@@ -105,7 +105,7 @@ class Linear(Network):
         """Compute the logits of padded texts; for tf-idf, memory grows with the square of the columns."""
         weights = known = (codes > 0).float()
         if self.idf is not None:
-            # How often the symbol of each place occurs in its text: every place is compared with every other.
+            # Occurrences in the text of each place's symbol: every place is compared with every other.
             counts = (codes[:, :, None] == codes[:, None, :]).float().sum(2)
             idf = self.idf[codes] * known
             squares = (counts * idf**2).sum(1, keepdim=True)

@@ -63,7 +63,7 @@ def training(folder: Path, manifest: Manifest, device: torch.device) -> Split:
 
 @dataclass(frozen=True, slots=True)
 class _Replacements:
-    """Words of a batch that are replaced, ordered by row and by their place in the row."""
+    """Words of a batch to replace, ordered by row and by their place in the row."""
 
     row_W: np.ndarray
     """int64, row in the batch."""
@@ -77,7 +77,7 @@ class _Replacements:
 
 @dataclass(frozen=True, slots=True)
 class _Pieces:
-    """Pieces of `values` that make the rows of a batch, row by row: texts and synonyms by turns."""
+    """Pieces of `values` that make the rows of a batch, row by row: texts alternate with synonyms."""
 
     row_P: np.ndarray
     """int64, row in the batch, ascending."""
@@ -88,7 +88,7 @@ class _Pieces:
 
 
 class Augmented(Split):
-    """Rows that have words replaced by synonyms when they are drawn for training, and only then.
+    """Split whose texts get synonyms in place of words when they are drawn for training, and only then.
 
     Args:
         rows: whole rows.

@@ -1,7 +1,7 @@
-"""Checkpoints of a training: everything that its future depends on, in one file; the last two are kept.
+"""Write and read checkpoints of a training: its whole state in one file; the last two are kept.
 
-A file has the identity of the training, and its own checksum (`crepe.io.tensors`), so that a changed configuration and
-damage are both noticed.
+A file has the training's identity and a checksum (`crepe.io.tensors`), so that a changed configuration and damage are
+both noticed.
 """
 
 import sys

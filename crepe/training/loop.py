@@ -1,4 +1,4 @@
-"""The training loop: epochs, batches and checkpoints. It knows nothing of the network's kind or of what it reads."""
+"""The training loop: epochs, batches, checkpoints; the same for every kind of network and feature."""
 
 import math
 import sys
@@ -40,7 +40,7 @@ class Training:
     dtype: torch.dtype
     """Precision of the computation: float32, bfloat16 or float64."""
     recipe: Recipe
-    """With `batches_per_epoch` filled in."""
+    """The recipe, `batches_per_epoch` filled in."""
     seed: int
     """Seed of draws and dropout, from 0 to `crepe.config.LARGEST_SEED`."""
     train: Split

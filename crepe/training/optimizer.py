@@ -47,7 +47,7 @@ class SGDW(torch.optim.Optimizer):
         ValueError: a number is out of its range.
     """
 
-    # The decorators of torch's own import torch._dynamo, which takes two seconds, and nothing here is compiled by it.
+    # torch decorates its own with functions that import torch._dynamo: two seconds, and nothing here is compiled by it.
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
     zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
 
@@ -62,7 +62,7 @@ class SGDW(torch.optim.Optimizer):
             raise ValueError(f"lr {lr}, momentum {momentum}, weight_decay {weight_decay}: one is out of its range")
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         for parameter in self.parameters:
-            # Made at once, since a CUDA graph needs them at their place.
+            # Allocated at once: a CUDA graph needs them to stay in their place.
             self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
     @property
@@ -80,7 +80,7 @@ class SGDW(torch.optim.Optimizer):
         """Update all parameters that have a gradient.
 
         Args:
-            closure: computes loss and gradients anew and returns the loss; called first if given.
+            closure: recomputes loss and gradients and returns the loss; called first if given.
 
         Returns:
             What `closure` returns.
@@ -116,7 +116,7 @@ class HalvingLR(LRScheduler):
     ) -> None:
         self.halve_every, self.max_halvings = halve_every, max_halvings
         for group in optimizer.param_groups:
-            # Which LRScheduler demands of a training that is resumed.
+            # LRScheduler requires this of a training that is resumed.
             group.setdefault("initial_lr", group["lr"])
         super().__init__(optimizer, last_epoch)
 

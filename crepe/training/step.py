@@ -78,7 +78,7 @@ class Replayed:
         if rate != self._rate:
             # The memory that records share goes with the last of them.
             self._rate, self._records, self._pool = rate, {}, torch.cuda.graph_pool_handle()
-        # A split stays where it is; the integers of a batch of its own are copied, as all else is.
+        # The integers of a split stay in their place; those of an augmented batch are copied, as all else is.
         split = len(batch.values) > size
         key = (len(batch), size, batch.values.data_ptr() if split else 0)
         if key not in self._records:
@@ -119,7 +119,7 @@ def _undone(state: Sequence[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def _aside() -> Iterator[None]:
-    """Run the block's kernels on a stream of their own, as recording demands; other streams wait for them."""
+    """Run the block's kernels on a separate stream, as recording demands; other streams wait for them."""
     here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(here)
     with torch.cuda.stream(aside):

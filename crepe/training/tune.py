@@ -2,10 +2,10 @@
 
     crepe tune ag_news bow --try learning_rate=0.1 --try learning_rate=0.3,weight_decay=0.001
 
-Each trial trains the model anew on the other train rows, by its recipe but for the settings tried, and counts errors
-on the held-out ones. All trials, with their provenance, are recorded in `results/STUDY/tuning/DATASET/MODEL.json`;
-put the best into the configuration by hand. What a feature takes from the train rows (a vocabulary, document
-frequencies) comes from all of them.
+Each trial trains the model from the start on the other train rows, by its recipe with the trial's settings, and counts
+errors on the held-out rows. All trials, with their provenance, are recorded in
+`results/STUDY/tuning/DATASET/MODEL.json`; put the best into the configuration by hand. Vocabularies and document
+frequencies come from all train rows, the held-out ones included.
 """
 
 import argparse
@@ -161,7 +161,7 @@ def tune(
 
 
 def _settings(text: str) -> dict[str, Any]:
-    """The settings of a trial as they are typed."""
+    """Parse the settings of a trial, as `KEY=VALUE,...`."""
     settings = {}
     for part in text.split(","):
         key, separator, value = part.partition("=")

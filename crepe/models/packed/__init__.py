@@ -34,7 +34,7 @@ column goes where, and where its gradient comes from:
     convolved         [-][x] [a][a][x] [D][D][D] [x]                           columns 0 to 8, no pooling
 
 The fully connected layer reads three columns of each text. One more move brings the constant alone and then, for each
-group of texts of like length, as many columns as its longest text has:
+group of texts of similar lengths, as many columns as its longest text has:
 
     wanted             -   a  a  c   D  D  D
     source             0   2  3  0   5  6  7

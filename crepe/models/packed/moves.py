@@ -11,19 +11,19 @@ from crepe.models.device import static_shapes
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Where columns go, and where their gradients come from. The package's docstring has an example.
+    """Sources of copied columns, and destinations for their gradients. The package's docstring has an example.
 
     The first column that a layer leaves is that of the empty text: the constant.
     """
 
     source: Tensor
-    """int64 [wanted], the column to copy; 0, the constant, where the text has none of its own."""
+    """int64 [wanted], the column to copy; 0, the constant, behind the text's own columns."""
     is_constant: Tensor
-    """bool [wanted], whether the text has none of its own."""
+    """bool [wanted], whether it is behind the text's own columns."""
     destination: Tensor
-    """int64 [left], the place that a column is copied to as its text's own; 0 where there is none."""
+    """int64 [left], the place that a column is copied to as its text's own; 0 if it is not copied."""
     is_unused: Tensor
-    """bool [left], whether there is none."""
+    """bool [left], whether the column is not copied."""
 
 
 def move(x: Tensor, way: Move) -> Tensor:

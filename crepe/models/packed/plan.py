@@ -1,4 +1,4 @@
-"""Where the columns of a batch stand in each layer of a ConvNet. The package's docstring has an example.
+"""Places of a batch's columns in each layer of a ConvNet. The package's docstring has an example.
 
 A plan is computed where the lengths are, for all layers at once: on a GPU that is a few small kernels, and nothing has
 to be waited for.
@@ -25,7 +25,7 @@ _QUANTUM_ELSEWHERE = 512
 
 
 class Geometry:
-    """What the layers of a ConvNet make of a text's length.
+    """Sizes of the layers of a ConvNet, and the columns that each makes of a text's length.
 
     Args:
         length: columns of a padded text.
@@ -71,7 +71,7 @@ class Plan:
     """The plan of one batch.
 
     Args:
-        geometry: of the network.
+        geometry: the network's.
         sizes: int64 [rows], the texts' lengths on the device, ascending.
         lengths: the same on the host.
     """

@@ -1,4 +1,4 @@
-"""The first fully connected layer, over texts of unlike lengths.
+"""The first fully connected layer, over texts of different lengths.
 
 The padded layer multiplies the matrix [rows, columns * features] by the weight [columns * features, outputs]. Behind
 the end of a text that matrix is the constant column again and again. So the columns are cut into blocks where a group
@@ -25,7 +25,7 @@ def ragged_linear(groups: Sequence[Tensor], constant: Tensor, weight: Tensor, bi
     """Apply a fully connected layer to columns that are `constant` behind those that are given.
 
     Args:
-        groups: texts of like length, [rows, columns, features] each, fewest columns first.
+        groups: texts of similar lengths, [rows, columns, features] each, fewest columns first.
         constant: [features], every column behind.
         weight: [outputs, columns * features], column by column; its dtype may be another, its gradient keeps it.
         bias: [outputs].
