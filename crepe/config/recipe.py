@@ -1,8 +1,13 @@
 """Training recipes: what a study's configuration says under `training`."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from crepe.io.section import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Section
+from crepe.io.section import Fraction, Limits, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Section
+
+SAMPLING = ("classes", "rows")
+"""Ways to draw the rows of a batch."""
+Sampling = Annotated[str, Limits(choices=SAMPLING)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -12,7 +17,7 @@ class Recipe(Section):
     epochs: PositiveInt
     """Number of epochs."""
     batch_size: PositiveInt
-    """Samples in a batch. For each, a class is drawn uniformly, then one of its rows."""
+    """Samples in a batch."""
     learning_rate: PositiveFloat
     """Learning rate of the first epoch."""
     halve_every: PositiveInt
@@ -28,6 +33,10 @@ class Recipe(Section):
     """Batches in an epoch. The dataset's own number if absent."""
     max_grad_norm: PositiveFloat | None = None
     """Clip the gradient norm to this. Not clipped if absent."""
+    sampling: Sampling = "classes"
+    """Draw of each sample, with replacement. `classes`, as the original program: a class uniformly, then one of its
+    rows; rare classes are found more often, and probabilities are too high for them, as if all classes were equally
+    frequent. `rows`: a train row uniformly; classes keep their shares, and probabilities go with them."""
 
     def learning_rate_at(self, epoch: int) -> float:
         """Return the learning rate in `epoch`, counted from 0."""

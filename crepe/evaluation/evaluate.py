@@ -12,14 +12,16 @@ import pyarrow.parquet as pq
 
 from crepe.data import shards
 from crepe.errors import CrepeError
-from crepe.evaluation.metrics import confusion, predict, wilson
+from crepe.evaluation.prediction import predict
 from crepe.io.files import alone, check, digest, replacing
 from crepe.layout import MANIFEST, METRICS, MODEL, PREDICTIONS, RECORD
 from crepe.models import saved
 from crepe.models.batch import Split
 from crepe.models.device import PRECISIONS, enough_memory, own_device, set_up
 from crepe.options import add_device, add_shards
+from crepe.records import predictions
 from crepe.records.metrics import Metrics
+from crepe.records.quality import brier, confusion, wilson
 from crepe.records.run import RunRecord
 
 
@@ -58,21 +60,21 @@ def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
     found = predict(model.network, test, PRECISIONS[record.precision])
     predicted = found.classes
     errors, rows = int((predicted != test.labels).sum()), len(test)
-    low, high = wilson(errors, rows)
-    table = pa.table(
-        {
-            "label": pa.array(test.labels, pa.int32()),
-            "predicted": pa.array(predicted, pa.int32()),
-            "probability": pa.array(found.probabilities[np.arange(rows), predicted], pa.float32()),
-            "loss": pa.array(found.losses, pa.float32()),
-        }
-    )
+    low, high = (100 * end for end in wilson(errors, rows))
+    columns = {
+        "label": test.labels.astype(np.int32),
+        "predicted": predicted.astype(np.int32),
+        "probability": found.probabilities[np.arange(rows), predicted],
+        "loss": found.losses.astype(np.float32),
+        # Not every class's probability, which 650,000 rows of 14 classes have no place for.
+        "brier": brier(found.probabilities, test.labels).astype(np.float32),
+    }
     with alone(run):
         # Removed first and written last, so that metrics never stand beside the predictions of another model.
         (run / METRICS).unlink(missing_ok=True)
         with replacing(run / PREDICTIONS) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
-        Metrics(
+            pq.write_table(pa.table(columns), temporary, compression="zstd")
+        metrics = Metrics(
             rows=rows,
             errors=errors,
             error_pct=round(100 * errors / rows, 4),
@@ -81,4 +83,6 @@ def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
             loss=round(float(found.losses.mean()), 6),
             confusion=confusion(test.labels, predicted, len(model.classes)).tolist(),
             sha256={MODEL: record.sha256[MODEL], PREDICTIONS: digest(run / PREDICTIONS)},
-        ).write(run)
+        )
+        # Of the columns as they are stored, so that `crepe scores` gives the same.
+        metrics.with_quality(predictions.quality(columns, len(model.classes))).write(run)

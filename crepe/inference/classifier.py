@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from crepe.errors import CrepeError
-from crepe.evaluation import metrics as scores
+from crepe.evaluation import prediction
 from crepe.features import Text
 from crepe.inference.explain import Piece, explain
 from crepe.models import saved
@@ -59,7 +59,7 @@ class Classifier:
         if not rows:
             return np.empty((0, len(self.classes)), np.float32)
         split = Split(Ragged.from_rows(rows, dtype="int32"), self._device)
-        return scores.predict(self.model.network, split, self._dtype).probabilities
+        return prediction.predict(self.model.network, split, self._dtype).probabilities
 
     @enough_memory(REMEDY)
     def explain(self, text: Text, index: int) -> list[Piece]:
@@ -76,7 +76,7 @@ class Classifier:
         def log_odds(texts: list[list[str]]) -> np.ndarray:
             split = Split(Ragged.from_rows(map(self._read, texts), dtype="int32"), self._device)
             odds = np.empty(len(split))
-            for rows, batch in split.by_length(scores.rows_at_once(split.device)):
+            for rows, batch in split.by_length(prediction.rows_at_once(split.device)):
                 # From logits, since a probability is 1 to the last bit where the network is sure.
                 others = self.model.network(batch, torch.float32).double()
                 own = others[:, index].clone()

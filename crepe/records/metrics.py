@@ -1,20 +1,24 @@
 """Results on the test set: metrics.json in a run's folder, typed, written and read by `Metrics`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import numpy as np
 
 from crepe.errors import CrepeError
 from crepe.io.files import read_json, write_json
-from crepe.io.section import Section
 from crepe.layout import METRICS
+from crepe.records.quality import OF_CONFUSION, Estimate, Quality, marginals, of_confusion
 from crepe.records.run import RunRecord
 
 REMEDY = "delete it and run `crepe evaluate` again"
+UNEVEN = 2.0
+"""Classes are uneven if the largest has this many times the test rows of the smallest, or more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Metrics(Section):
+class Metrics(Quality):
     """Results of a trained model on the test set."""
 
     rows: int
@@ -39,9 +43,21 @@ class Metrics(Section):
         """Test error in percent of always naming the test set's largest class."""
         return 100.0 - 100.0 * max(map(sum, self.confusion)) / self.rows
 
+    @property
+    def uneven(self) -> bool:
+        """Whether the classes have such different numbers of test rows that macro-F1 says more than the error."""
+        support = [sum(line) for line in self.confusion]
+        return max(support) >= UNEVEN * min(support)
+
+    def with_quality(self, quality: Quality) -> Self:
+        """The metrics with other metrics beyond the test error."""
+        return replace(self, **{field.name: getattr(quality, field.name) for field in fields(quality)})
+
     @classmethod
     def read(cls, folder: Path, record: RunRecord) -> Self:
         """Read the metrics of the run in `folder`, and compare them with the run's record.
+
+        In a file of an earlier version, metrics that the confusion matrix determines are missing; they are computed.
 
         Raises:
             CrepeError: the file is missing or damaged, lacks a key, or contradicts itself or the record.
@@ -55,11 +71,17 @@ class Metrics(Section):
         fault = metrics.contradiction(record)
         if fault:
             raise CrepeError(path, fault, REMEDY)
-        return metrics
+        return metrics if metrics.by_class else metrics.with_quality(of_confusion(np.array(metrics.confusion)))
 
     def write(self, folder: Path) -> None:
         """Write `metrics.json`, the last file of an evaluation to appear."""
         write_json(folder / METRICS, self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The metrics as plain values that `parse` takes back, those of the test error first."""
+        content = super(Metrics, self).as_dict()
+        others = {field.name for field in fields(Quality)}
+        return dict(sorted(content.items(), key=lambda item: item[0] in others))
 
     def contradiction(self, record: RunRecord) -> str:
         """The first thing in the metrics that contradicts the run's record or another metric; empty if nothing does."""
@@ -78,4 +100,22 @@ class Metrics(Section):
             return f"error_pct: is {self.error_pct}, but {self.errors} errors in {self.rows} rows are {error:.4f}"
         if not self.ci_low <= self.error_pct <= self.ci_high:
             return f"ci_low, ci_high: {self.ci_low} to {self.ci_high} does not hold error_pct"
+        return self._contradiction_of_quality() if self.by_class else ""
+
+    def _contradiction_of_quality(self) -> str:
+        matrix = np.array(self.confusion)
+        for name, metric in OF_CONFUSION.items():
+            found, value = getattr(self, name), float(metric(*marginals(matrix)))
+            if found is None or abs(found.value - value) > 1e-9:
+                return f"{name}: is not {value:.6f}, which follows from confusion"
+        for name in (field.name for field in fields(Quality)):
+            found = getattr(self, name)
+            if isinstance(found, Estimate) and not found.low <= found.value <= found.high:
+                return f"{name}: {found.low} to {found.high} does not hold its value"
+        if [found.support for found in self.by_class or []] != matrix.sum(1).tolist():
+            return "by_class: has not the rows of confusion"
+        if self.reliability is not None:
+            rows, right = (sum(getattr(part, name) for part in self.reliability) for name in ("rows", "right"))
+            if (rows, right) != (self.rows, self.rows - self.errors):
+                return "reliability: does not add up to the rows and errors"
         return ""

@@ -10,7 +10,11 @@ from crepe.errors import CrepeError
 from crepe.io.files import check
 from crepe.layout import METRICS, PREDICTIONS
 from crepe.records.metrics import Metrics
+from crepe.records.quality import Quality, confusion, of_predictions
 from crepe.records.run import RunRecord
+
+OPTIONAL = ("loss", "brier")
+"""Columns that files of earlier versions may lack."""
 
 
 def read(run: Path, record: RunRecord, metrics: Metrics) -> dict[str, np.ndarray]:
@@ -22,7 +26,8 @@ def read(run: Path, record: RunRecord, metrics: Metrics) -> dict[str, np.ndarray
         metrics: its metrics.json.
 
     Returns:
-        `label` and `predicted`, int32 [rows], and `probability`, that of the predicted class, float32 [rows].
+        `label` and `predicted`, int32 [rows], and `probability`, that of the predicted class, float32 [rows]. Where
+        the file has them: `loss`, -log p of the label, and `brier`, see `crepe.records.quality`, float32 [rows].
 
     Raises:
         CrepeError: the file is missing or damaged, or contradicts the records.
@@ -31,6 +36,8 @@ def read(run: Path, record: RunRecord, metrics: Metrics) -> dict[str, np.ndarray
     check(path, metrics.sha256.get(PREDICTIONS), METRICS, remedy)
     kinds = {"label": np.int32, "predicted": np.int32, "probability": np.float32}
     try:
+        known = pq.read_schema(path).names
+        kinds |= {name: np.float32 for name in OPTIONAL if name in known}
         table = pq.read_table(path, columns=list(kinds))
         columns = {name: table[name].to_numpy().astype(kind, casting="same_kind") for name, kind in kinds.items()}
     except (OSError, pa.ArrowException, KeyError, TypeError) as error:
@@ -45,3 +52,20 @@ def read(run: Path, record: RunRecord, metrics: Metrics) -> dict[str, np.ndarray
     if not all(((column >= 0) & (column < classes)).all() for column in (label, predicted)):
         raise CrepeError(path, "has a class that run.json beside it does not", remedy)
     return columns
+
+
+def quality(columns: dict[str, np.ndarray], classes: int) -> Quality:
+    """Compute every metric that predictions determine; those that need a column that is not there are None.
+
+    Args:
+        columns: see `read`.
+        classes: number of classes.
+    """
+    label, predicted = columns["label"], columns["predicted"]
+    return of_predictions(
+        confusion(label.astype(np.int64), predicted, classes),
+        label == predicted,
+        columns["probability"],
+        columns.get("loss"),
+        columns.get("brier"),
+    )

@@ -27,7 +27,7 @@ from torch import Tensor
 from crepe.config import load
 from crepe.data import shards
 from crepe.errors import CrepeError
-from crepe.evaluation.metrics import rows_at_once
+from crepe.evaluation.prediction import rows_at_once
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Batch, Split
 from crepe.models.convnet import ConvNet, working
@@ -99,7 +99,7 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     initialize(network, settings.init_std, 0)
     network.to(place)
     train, test = training(folder, manifest, place), Split(shards.read(folder, "test", manifest), place)
-    sampler = Sampler(train.labels, len(manifest.classes), recipe.batch_size, 0)
+    sampler = Sampler(train.labels, len(manifest.classes), recipe.batch_size, 0, recipe.sampling)
     batches = [train.drawn(sampler.rows(number), 0, number) for number in range(BATCHES)]
     # Tests go through the rows by length; so do these, a few from the whole range.
     tests = [batch for _, batch in test.by_length(rows_at_once(place))]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crepe.config.recipe import Recipe
 from crepe.errors import CrepeError
-from crepe.evaluation.metrics import predict
+from crepe.evaluation.prediction import predict
 from crepe.io.progress import Meter, meter
 from crepe.models.base import Network
 from crepe.models.batch import Split
@@ -111,7 +111,7 @@ def fit(
     scheduler = HalvingLR(optimizer, recipe.halve_every, recipe.max_halvings, last_epoch=begun - 1)
     forward = partial(training.network, dtype=training.dtype)
     step = step_of(Step(forward, optimizer, tally, recipe.max_grad_norm), training.network)
-    sampler = Sampler(training.train.labels, training.classes, recipe.batch_size, training.seed)
+    sampler = Sampler(training.train.labels, training.classes, recipe.batch_size, training.seed, recipe.sampling)
     with (
         interruptible() as interrupted,
         heartbeat.writing(folder) as beats,

@@ -23,11 +23,11 @@ from crepe.config import LARGEST_SEED, Config, load
 from crepe.config.recipe import Recipe
 from crepe.data import shards
 from crepe.errors import CrepeError
-from crepe.evaluation.metrics import wilson
 from crepe.io.files import digest, write_json
 from crepe.models.device import PRECISIONS, choose_precision, enough_memory, own_device, set_up
 from crepe.options import add_config, add_device, add_shards
 from crepe.records import provenance
+from crepe.records.quality import wilson
 from crepe.training.augmentation import training
 from crepe.training.loop import Training, fit
 from crepe.training.setup import prepare
@@ -135,7 +135,7 @@ def tune(
             fit(run, Path(temporary), identity="trial")
         last = run.history[-1]
         errors = round(last["test_error_pct"] * count / 100)
-        low, high = wilson(errors, count)
+        low, high = (100 * end for end in wilson(errors, count))
         outcomes.append(
             {
                 "settings": trial,

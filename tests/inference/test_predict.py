@@ -192,6 +192,6 @@ def test_want_of_memory_is_said_with_what_to_do(bag, capsys, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr("crepe.evaluation.metrics.predict", full)
+    monkeypatch.setattr("crepe.evaluation.prediction.predict", full)
     predict(bag, "purr", status=1)
     assert "Tried to allocate 2.00 GiB.; give fewer texts at a time, " in capsys.readouterr().err

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from crepe.models.batch import Split
 from crepe.ragged import Ragged
-from crepe.training.sampler import Sampler
 
 ROWS = st.lists(st.lists(st.integers(1, 200), max_size=12), min_size=1, max_size=12)
 
@@ -42,21 +41,3 @@ def test_by_length_visits_every_row_once(texts: list[list[int]], size: int) -> N
         assert batch.labels.tolist() == rows.tolist()
         seen += rows.tolist()
     assert sorted(seen) == list(range(len(texts)))
-
-
-def test_the_sampler_draws_classes_uniformly_and_rows_within_them() -> None:
-    labels = np.array([0] * 90 + [1] * 10 + [2] * 900, np.int32)
-    sampler = Sampler(labels, 3, 128, seed=5)
-    draws = np.concatenate([sampler.rows(number) for number in range(300)])
-    shares = np.bincount(labels[draws], minlength=3) / len(draws)
-    np.testing.assert_allclose(shares, 1 / 3, atol=0.01)
-    counts = np.bincount(draws[labels[draws] == 1] - 90, minlength=10)
-    assert counts.min() > 0.9 * counts.mean()
-
-
-def test_a_minibatch_is_a_function_of_seed_and_number() -> None:
-    labels = np.array([0, 1] * 50, np.int32)
-    one, again, other = (Sampler(labels, 2, 16, seed) for seed in (1, 1, 2))
-    assert (one.rows(7) == again.rows(7)).all()
-    assert (one.rows(7) != one.rows(8)).any()
-    assert (one.rows(7) != other.rows(7)).any()

@@ -9,10 +9,10 @@ import torch
 
 from crepe import layout
 from crepe.config import Config, load
-from crepe.evaluation.metrics import confusion, wilson
 from crepe.io import tensors
 from crepe.io.files import digest, write_json, write_text
 from crepe.ragged import Ragged
+from crepe.records.quality import confusion, wilson
 from crepe.training import snapshots
 from tests.support.shards import write as write_shards
 from tests.support.study import HISTORY, reseal, write_run
@@ -95,7 +95,7 @@ def _run(config: Config, dataset: str, model: str, seed: int) -> None:
     probability = chance.uniform(1 / paper.classes, 1, rows).astype(np.float32)
     pl.DataFrame({**predictions, "probability": probability}).write_parquet(folder / "predictions.parquet")
     errors = int((predicted != label).sum())
-    low, high = wilson(errors, rows)
+    low, high = (100 * end for end in wilson(errors, rows))
     metrics = {
         "rows": rows,
         "errors": errors,

@@ -21,7 +21,7 @@ from crepe.data import encode, shards
 from crepe.data.shards import Manifest
 from crepe.errors import CrepeError
 from crepe.evaluation.evaluate import evaluate
-from crepe.evaluation.metrics import predict
+from crepe.evaluation.prediction import predict
 from crepe.features import characters as character_feature
 from crepe.features import words as word_feature
 from crepe.io.files import digest

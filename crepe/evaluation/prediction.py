@@ -1,6 +1,5 @@
-"""Predict every row of a split with a network, and count errors."""
+"""Predict every row of a split with a network."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,17 +45,3 @@ def predict(network: nn.Module, split: Split, dtype: torch.dtype) -> Predictions
     network.train(training)
     back = np.argsort(np.concatenate(rows))
     return Predictions(torch.cat(probabilities).cpu().numpy()[back], torch.cat(losses).cpu().numpy()[back])
-
-
-def wilson(errors: int, rows: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Wilson's 95 % interval of an error rate, in percent."""
-    rate = errors / rows
-    middle = rate + z * z / (2 * rows)
-    half = z * math.sqrt(rate * (1 - rate) / rows + z * z / (4 * rows * rows))
-    scale = 100 / (1 + z * z / rows)
-    return max(0.0, (middle - half) * scale), min(100.0, (middle + half) * scale)
-
-
-def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """int64 [classes, classes]: rows of each true class (first axis) by predicted class."""
-    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)

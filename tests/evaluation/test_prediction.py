@@ -1,12 +1,9 @@
 import numpy as np
-import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
-from crepe.evaluation.metrics import confusion, predict, wilson
+from crepe.evaluation.prediction import predict
 from crepe.models.batch import Batch, Split
 from crepe.ragged import Ragged
 
@@ -31,24 +28,3 @@ def test_every_row_once_and_in_order() -> None:
     np.testing.assert_allclose(found.losses[right], -np.log(largest), rtol=1e-6)
     assert found.losses[~right].min() > found.losses[right].max()
     assert network.training
-
-
-# Figures of the formula in Wilson (1927), worked out with an independent program (R's binom.wilson).
-@pytest.mark.parametrize(
-    ("errors", "rows", "low", "high"), [(0, 10, 0.0, 27.7533), (10, 10, 72.2467, 100.0), (5, 50, 4.3475, 21.3602)]
-)
-def test_wilson(errors: int, rows: int, low: float, high: float) -> None:
-    assert wilson(errors, rows) == pytest.approx((low, high), abs=2e-3)
-
-
-@given(st.integers(1, 5000), st.data())
-def test_wilson_holds_the_rate(rows: int, data: st.DataObject) -> None:
-    errors = data.draw(st.integers(0, rows))
-    low, high = wilson(errors, rows)
-    assert 0 <= low <= 100 * errors / rows + 1e-9
-    assert 100 * errors / rows - 1e-9 <= high <= 100
-
-
-def test_confusion_counts_true_classes_by_rows() -> None:
-    found = confusion(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 3)
-    assert found.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
