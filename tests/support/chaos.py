@@ -66,6 +66,13 @@ class Step:
     """In that folder, those that show it is done."""
     model: str = ""
     """That it is for; empty if for all."""
+    done: str = ""
+    """In data/done, the flag that Snakemake leaves; empty if its files are what it asks for."""
+
+    @property
+    def busy(self) -> str:
+        """The folder that changes while it works."""
+        return "data/store" if self.phase == "download" else self.folder
 
 
 @dataclass(slots=True)
@@ -84,16 +91,18 @@ class LostError(Exception):
 def steps(models: tuple[str, ...]) -> list[Step]:
     """The commands of the study in their order."""
     found = [
-        Step("download", ("download", "toys"), "data/raw", ("toys.tgz",)),
-        Step("clean", ("clean", "toys"), "data/clean/toys", ("clean.json",)),
+        Step("download", ("download", "toys"), "data/raw", ("toys.tgz",), done="download/toys"),
+        Step("clean", ("clean", "toys"), "data/clean/toys", ("clean.json",), done="clean/toys"),
     ]
     for model in models:
         folder = f"data/shards/{FEATURES[model]}/toys"
-        found.append(Step("encode", ("encode", "toys", FEATURES[model]), folder, ("manifest.json",), model))
+        words, done = ("encode", "toys", FEATURES[model]), f"encode/{FEATURES[model]}/toys"
+        found.append(Step("encode", words, folder, ("manifest.json",), model, done))
     if "lstm" in models:
         folder = "data/vectors/learnt/word-columns"
         command = ("vectors", "toys", "word-columns", "learnt")
-        found.append(Step("vectors", command, folder, ("toys.safetensors",), "lstm"))
+        done = "vectors/learnt/word-columns/toys"
+        found.append(Step("vectors", command, folder, ("toys.safetensors",), "lstm", done))
     for model in models:
         run, shards = f"results/tiny/runs/toys/{model}/0", f"data/shards/{FEATURES[model]}/toys"
         trained = ("model.safetensors", "history.csv", "run.json")
@@ -136,10 +145,14 @@ class Chaos:
         for step in self.steps:
             begun, changes = time.monotonic(), 0
             process = self._start(step)
-            for _ in _changes(self.folder / step.folder, process):
+            for _ in _changes(self.folder / step.busy, process):
                 changes += 1
             self._done(process, step.phase)
             self.courses[step] = Course(time.monotonic() - begun, changes)
+            if step.done:
+                flag = self.folder / "data/done" / step.done
+                flag.parent.mkdir(parents=True)
+                flag.touch()
         self.whole = artefacts(self.folder)
         self.copy = self.folder.with_name("whole")
         shutil.copytree(self.folder, self.copy)
@@ -161,6 +174,10 @@ class Chaos:
         ]:
             for name in other.files:
                 (self.folder / other.folder / name).unlink()
+            if other.done and way != BY_HAND:
+                (self.folder / "data/done" / other.done).unlink()
+            if other.phase == "download":
+                shutil.rmtree(self.folder / "data/store")
         killed = 0
         for _ in range(self.chance.randint(1, most)):
             killed += self._by_hand(step) if way == BY_HAND else self._under_snakemake(step, way)
@@ -218,7 +235,7 @@ class Chaos:
             seconds, changes = 3 * course.seconds, self.chance.randint(1, max(1, course.changes))
         begun = time.monotonic()
         deadline = begun + seconds
-        for count, _ in enumerate(_changes(self.folder / step.folder, process, deadline), start=1):
+        for count, _ in enumerate(_changes(self.folder / step.busy, process, deadline), start=1):
             if count == changes:
                 break
         if process.poll() is not None:
@@ -296,10 +313,12 @@ def _listing(folder: Path) -> list[tuple[str, int]]:
 
 
 def artefacts(folder: Path) -> dict[str, str]:
-    """sha256 of every file under `data` and `results`, without what is a time by nature."""
+    """sha256 of every file under `data` and `results`, without what is a time by nature, and Snakemake's flags."""
     found = {}
     for path in sorted(path for part in ("data", "results") for path in (folder / part).rglob("*") if path.is_file()):
         content = path.read_bytes()
+        if path.is_relative_to(folder / "data/done"):
+            continue
         if path.name == "run.json":
             record = json.loads(content)
             del record["seconds"], record["samples_per_second"]

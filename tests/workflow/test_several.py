@@ -65,34 +65,33 @@ def test_beside_dvc_a_snakemake_is_refused(project):
     assert "tiny:" in (project / "dvc.lock").read_text()
 
 
-SNAKEFILE = """
-rule all:
-    input: [f"{number}.txt" for number in range(4)]
-
-rule job:
-    output: "{number}.txt"
-    resources: gpu=1
-    shell: "python job.py {output}"
-"""
-JOB = """
-import sys, time
+TRAINING = """
+import os, time
 from pathlib import Path
 from crepe.models.device import own_gpu
 
-with own_gpu(["a", "b", "c", "d"]) as number:
-    Path(f"on-{number}").touch(exist_ok=False)
-    deadline = time.monotonic() + 300
-    while len(list(Path().glob("on-*"))) < 4:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-Path(sys.argv[1]).touch()
+def arguments(parser):
+    parser.add_argument("keys", nargs=2)
+    for name in ("--seed", "--shards", "--output", "--config"):
+        parser.add_argument(name)
+
+def main(options):
+    with own_gpu(["a", "b", "c", "d"]) as number:
+        Path(f"on-{number}").write_text(os.environ["OMP_NUM_THREADS"])
+        deadline = time.monotonic() + 300
+        while len(list(Path().glob("on-*"))) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    for name in ("model.safetensors", "history.csv", "run.json"):
+        (Path(options.output) / name).touch()
 """
 
 
-def test_four_jobs_run_at_once_on_four_gpus(tmp_path):
-    project = tmp_path / "project"
-    tiny.copy(project)
-    (project / "Snakefile").write_text(SNAKEFILE)
-    (project / "job.py").write_text(JOB)
-    tiny.run(project, "snakemake", "--cores", "4", "--resources", "gpu=4")
-    assert len(list(project.glob("on-*"))) == 4
+def test_four_trainings_run_at_once_on_four_gpus(project):
+    """With the real rules; the trainings wait for each other, on stand-ins for GPUs."""
+    (project / "crepe/training/train.py").write_text(TRAINING)
+    records = [f"results/tiny/runs/toys/bow/{seed}/run.json" for seed in range(4)]
+    command = ["snakemake", "--cores", "8", "--resources", "gpu=4", *records]
+    tiny.run(project, *command, "--config", "seeds=[0, 1, 2, 3]")
+    # The cores are divided among those that train on a CPU, as here.
+    assert [path.read_text() for path in project.glob("on-*")] == ["2"] * 4

@@ -87,7 +87,7 @@ def test_each_job_gets_what_its_rule_asks_for(disturbed):
     for rule, number, threads, resources in asked:
         job, needs = found[numbers[number]], dict(need.split("=") for need in resources.split(", "))
         assert job["Comment"].startswith(f"rule_{rule}_")
-        assert job["NumCPUs"] == threads == "4"
+        assert job["NumCPUs"] == threads == "1"
         assert job["MinMemoryNode"] == f"{needs['mem_mb']}M"
         hours, minutes, _ = job["TimeLimit"].split(":")
         assert int(hours) * 60 + int(minutes) == int(needs["runtime"])
