@@ -138,7 +138,7 @@ PREDICTIONS = "predictions.parquet"
 METRICS = "metrics.json"
 """Results on the test set, the last file that the evaluation writes."""
 PROGRESS = "progress.json"
-"""Heartbeat of a training that runs; gone when it has ended."""
+"""Heartbeat of a running training, removed at its end."""
 FIRST_LAYER = "weights"
 """Folder of the first layer's weights after each epoch."""
 
@@ -151,7 +151,7 @@ def tuning(name: str, dataset: str, model: str) -> Path:
 # --- Records of Snakemake and DVC
 
 SNAKEMAKE_RECORDS = Path(".snakemake/metadata")
-"""What Snakemake knows of the jobs that made each file."""
+"""Snakemake's records of the job that made each file."""
 DVC_RECORDS = Path("records.dvc")
 """DVC's file for `SNAKEMAKE_RECORDS`."""
 

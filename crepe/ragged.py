@@ -1,4 +1,4 @@
-"""Ragged arrays: rows of integers of any length with a label, all that a model ever reads."""
+"""Ragged arrays: rows of integers of any length, with a label each. Models read nothing else."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Ragged:
 
     @classmethod
     def from_rows(cls, rows: Iterable[ArrayLike], labels: np.ndarray | None = None, dtype: str = "uint8") -> "Ragged":
-        """Join rows in memory; labels are 0 where there are none."""
+        """Join rows in memory; labels are 0 if none are given."""
         parts = [np.asarray(row, dtype=dtype) for row in rows]
         offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)])
         values = np.concatenate(parts) if parts else np.empty(0, dtype)
@@ -59,7 +59,7 @@ def trim(values: np.ndarray, offsets: np.ndarray, length: int | None = None) -> 
         rows = rows[ends[rows] > starts[rows]]
         rows = rows[values[ends[rows] - 1] == 0]
         ends[rows] -= 1
-    # Few rows are cut as a rule: what lies between two cuts is copied in one piece.
+    # Usually few rows are cut: the values between two cuts are copied in one piece.
     cut = np.flatnonzero(ends < stops)
     pieces = zip(np.append(0, stops[cut]), np.append(ends[cut], len(values)), strict=True)
     return (
@@ -69,6 +69,6 @@ def trim(values: np.ndarray, offsets: np.ndarray, length: int | None = None) -> 
 
 
 def drop_zeros(values: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows without their zeros, wherever they stand; arguments and result as of `trim`."""
+    """Remove all zeros of rows, inner ones too; arguments and result are those of `trim`."""
     kept = values != 0
     return values[kept], np.append(0, kept.cumsum())[offsets]

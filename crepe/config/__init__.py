@@ -1,4 +1,4 @@
-"""The configuration: `study` says what runs, `catalog` what can be chosen from."""
+"""The configuration: `study` has what runs and loads it, `catalog` the entries to choose from, `recipe` trainings."""
 
 from crepe.config.study import LARGEST_SEED, Config, ModelSpec, load, merge, parse
 

@@ -1,6 +1,6 @@
-"""The catalog: datasets, features, networks, recipes and models, each entry checked when it is made.
+"""The catalog: datasets, thesauri, features, vectors, networks and models, each entry checked when it is made.
 
-`config/datasets.yaml`, `config/models.yaml` and, recipes, `config/config.yaml` hold them; `crepe.config` chooses.
+`config/datasets.yaml` and `config/models.yaml` hold the entries; `crepe.config.study` chooses from them.
 """
 
 import re
@@ -13,8 +13,7 @@ from crepe.io.section import Limits, PositiveInt, Section
 from crepe.models import NetworkSettings
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""What a study, dataset, feature, ... can be called: these are names of files and folders, too."""
-
+"""Names of studies, datasets, features and so on: names of files and folders are made of them."""
 
 Key = Annotated[
     str, Limits(pattern=KEY.pattern, explained="the name of a file, of letters, digits, '.', '_' and '-' only")
@@ -70,7 +69,7 @@ class CsvDigests(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dataset(Section):
-    """A dataset: the content of its archive, and the sources of it."""
+    """A dataset: the content of its archive, and the sources of the archive."""
 
     title: str = ""
     """Name of the dataset in tables. Its key if absent."""

@@ -1,4 +1,4 @@
-"""Training recipes: what a study's configuration says under `training`."""
+"""Training recipes, the entries of a configuration under `training`."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -39,5 +39,5 @@ class Recipe(Section):
     frequent. `rows`: a train row uniformly; classes keep their shares, and probabilities go with them."""
 
     def learning_rate_at(self, epoch: int) -> float:
-        """Return the learning rate in `epoch`, counted from 0."""
+        """Return the learning rate of `epoch`, counted from 0."""
         return float(self.learning_rate * 0.5 ** min(epoch // self.halve_every, self.max_halvings))

@@ -63,10 +63,10 @@ def tables() -> str:
 
 
 def descriptions(section: type[Section]) -> dict[str, str]:
-    """Return the docstring under each field of a section, its own and inherited ones, as one line each.
+    """Return the docstring under each field of a section, inherited fields included, as one line each.
 
     Raises:
-        ValueError: a field has none.
+        ValueError: a field has no docstring.
     """
     found: dict[str, str] = {}
     for base in reversed(section.__mro__):
@@ -89,7 +89,7 @@ def descriptions(section: type[Section]) -> dict[str, str]:
 
 
 def _object(section: type[Section]) -> dict[str, Any]:
-    """Schema of a section; of one that comes in kinds, the schemas of all of them."""
+    """Return the schema of a section, with all kinds of one that comes in kinds."""
     if issubclass(section, Variant) and inspect.isabstract(section):
         return {
             "type": "object",
@@ -139,7 +139,7 @@ def _limits(limits: Limits) -> dict[str, Any]:
 
 
 def _sections(section: type[Section], place: str) -> Iterator[tuple[str, type[Section]]]:
-    """All sections of the configuration with their places, each class once."""
+    """Yield all sections of the configuration with their places, each class once."""
     seen: set[type[Section]] = set()
 
     def walk(section: type[Section], place: str) -> Iterator[tuple[str, type[Section]]]:
@@ -164,7 +164,7 @@ def _sections(section: type[Section], place: str) -> Iterator[tuple[str, type[Se
 
 
 def _table(section: type[Section], first: str = "") -> str:
-    """The fields of a section as a table; `first` is a row before them."""
+    """Format the fields of a section as a Markdown table; `first` is a row before them."""
     texts = descriptions(section)
     lines = ["| key | |", "|---|---|", *([first] if first else [])]
     for field in dataclasses.fields(section):  # type: ignore[arg-type]
@@ -178,13 +178,13 @@ def _table(section: type[Section], first: str = "") -> str:
 
 
 def _summary(section: type[Section]) -> str:
-    """What a section is: the description of a kind, or the first sentence of its docstring."""
+    """Describe a section in a sentence: the description of a kind, or the first paragraph of its docstring."""
     text = getattr(section, "description", None)
     return text if isinstance(text, str) else (inspect.getdoc(section) or "").partition("\n\n")[0].replace("\n", " ")
 
 
 def contents() -> dict[Path, str]:
-    """Return the files that are made, with what they are to contain."""
+    """Return the content of each generated file."""
     page = README.read_text(encoding="utf-8")
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
@@ -195,7 +195,7 @@ def contents() -> dict[Path, str]:
 
 
 def main() -> int:
-    """Write the files, or check them."""
+    """Write the generated files, or check that they are current."""
     parser = argparse.ArgumentParser(
         prog="python -m crepe.config.schema", description=(__doc__ or "").partition("\n")[0]
     )

@@ -1,7 +1,7 @@
-"""How text becomes integers: the contract of a kind of feature, and the kinds there are.
+"""Features turn text into integers: the base class of their settings, and the kinds.
 
 A kind is a module with a class `Settings`, a `FeatureSettings`, and a line in `FeatureSettings.KINDS`.
-polars is imported inside functions: a machine that only trains and predicts has none.
+Only functions import polars: a machine that trains and predicts needs none.
 """
 
 from abc import ABC, abstractmethod
@@ -74,7 +74,7 @@ class Coder:
     codes: Codes
     """Turns a batch of that column into integers."""
     source: str
-    """sha256 of what the integers mean: of `vocabulary`, or of the alphabet."""
+    """sha256 of `vocabulary`, or of the alphabet."""
     vocabulary: bytes = b""
     """Content of vocabulary.parquet, with columns `word`, `count` and `rows`; row i describes index i + 1."""
     replaceable: Replaceable | None = None
@@ -93,7 +93,7 @@ class FeatureSettings(Variant, ABC):
     }
 
     description: ClassVar[str]
-    """What the integers mean, in a sentence for users."""
+    """Meaning of the integers, in a sentence for users."""
     has_vocabulary: ClassVar[bool] = True
     """Whether its shards have a vocabulary: a line of text for each index from 1 on."""
     units: ClassVar[Units] = WORDS

@@ -80,8 +80,8 @@ class Settings(FeatureSettings):
 def _replaceable(path: Path, text: "pl.Expr", name: str, whole: Codes) -> Replaceable:
     """Encode train rows for replacement; the places of words are counted from the end of a text, as its symbols are.
 
-    If the alphabet has capitals, a word with a capital initial is an entry of its own whose synonyms begin with a
-    capital; other synonyms keep the spelling of the thesaurus. A word whose length in bytes changes when it is
+    If the alphabet has capitals, a word with a capital initial is a separate entry whose synonyms begin with a capital;
+    other synonyms keep the spelling of the thesaurus. A word whose length in bytes changes when it is
     lower-cased, as one with a Kelvin sign does, is not replaced: an entry has one length.
     """
     import polars as pl

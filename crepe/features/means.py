@@ -98,7 +98,7 @@ def cluster(vectors: np.ndarray, clusters: int) -> np.ndarray:
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    # Several threads would add up distances in another order every time.
+    # Several threads would sum distances in another order every time.
     with threadpool_limits(1):
         return np.asarray(KMeans(clusters, n_init=1, max_iter=ROUNDS, random_state=0).fit_predict(vectors))
 

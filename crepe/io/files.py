@@ -34,8 +34,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a path of the same name in a temporary folder beside `path`; it takes its place when the block ends well.
 
     The file is flushed to disk before it is renamed, so that after a crash there is the old file or the new one, never
-    a part. When the block raises, the folder is removed and `path` is untouched. What libraries put beside the file
-    while they write it goes with the folder, too, if only when a killed process's is cleared.
+    a part. When the block raises, the folder is removed, with anything that a library put into it, and `path` is
+    untouched. `clear` removes the folder of a killed process.
 
     Raises:
         CrepeError: the folder cannot be written, or the disk is full.
@@ -51,7 +51,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
 
 def settle(temporary: Path, path: Path) -> None:
-    """Put a finished file in the place of `path`, so that a power cut leaves that or what was there before."""
+    """Move a finished file to `path`, so that a power cut leaves either it or the file that was there before."""
     _flush(temporary, os.O_RDWR)
     temporary.replace(path)
     _flush(path.parent, os.O_RDONLY)
@@ -69,7 +69,7 @@ def _flush(path: Path, how: int) -> None:
 def alone(folder: Path | str, name: str = "") -> Iterator[None]:
     """Keep other processes from writing a folder, or its file `name`, while the block lasts; waits for one that does.
 
-    What a killed process left there, temporary files of `replacing` and the like, is removed.
+    Temporary files that a killed process left there are removed.
 
     Raises:
         CrepeError: the folder cannot be written.
@@ -80,19 +80,19 @@ def alone(folder: Path | str, name: str = "") -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     with first_free([lock], f"{file}: another process writes it (see {lock}); waiting for that"):
         try:
-            # Who waits may want to know; on a full disk there is no room even for that.
+            # For users who wait for it; a full disk may have no room for it.
             with suppress(OSError):
                 lock.write_text(f"process {os.getpid()} on {platform.node()}\n")
             with writing(file):
                 clear(folder, name)
             yield
         finally:
-            # While it is held: those who wait for it notice that it has gone, and make a new one.
+            # Removed while it is held: those who wait for it notice, and make a new one.
             lock.unlink(missing_ok=True)
 
 
 def clear(folder: Path, name: str = "") -> None:
-    """Remove what killed processes left in a folder, or of its file `name`; for those that are alone there."""
+    """Remove temporary files of killed processes from a folder, or those of its file `name`; call it inside `alone`."""
     for left in folder.glob(f".{escape(name) or '*'}.{_RANDOM}.part"):
         if left.is_dir():
             shutil.rmtree(left)
@@ -102,7 +102,7 @@ def clear(folder: Path, name: str = "") -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Errors of the operating system in the block are faults of writing `path`, and become a CrepeError."""
+    """Turn errors of the operating system in the block into a CrepeError: `path` cannot be written."""
     try:
         yield
     except OSError as error:
@@ -157,12 +157,12 @@ def check(path: Path | str, sha256: str | None, record: str, remedy: str) -> Non
 
     Args:
         path: the file.
-        sha256: its digest; None if the record has none, which no file goes with.
+        sha256: its digest; None if the record has none, which no file matches.
         record: the file that has the digest, for messages.
         remedy: for messages: how to make both again.
 
     Raises:
-        CrepeError: the file is missing, unreadable or another one.
+        CrepeError: the file is missing or unreadable, or its digest differs.
     """
     if not Path(path).exists():
         raise CrepeError(path, "is missing", remedy)
@@ -171,7 +171,7 @@ def check(path: Path | str, sha256: str | None, record: str, remedy: str) -> Non
 
 
 def digest(path: Path | str, algorithm: str = "sha256") -> str:
-    """Hexadecimal digest of a file's bytes, read in pieces.
+    """Return the hexadecimal digest of a file's bytes, which are read in pieces.
 
     Raises:
         CrepeError: the file is missing or unreadable.

@@ -1,4 +1,4 @@
-"""Lines of a text file, every fault of whose bytes is named with its line."""
+"""Read lines of a text file; errors name the lines whose bytes are wrong."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,11 @@ class Lines:
     """The encoding, for people."""
 
     def __iter__(self) -> Iterator[str]:
-        """The lines with their ends; every fault of their bytes is a CrepeError once all have been read."""
+        """Yield the lines with their ends.
+
+        Raises:
+            CrepeError: a line is too long or has a NUL byte; or, after the last line, some are not UTF-8.
+        """
         broken: list[int] = []
         with self.open() as stream:
             for number, line in enumerate(iter(lambda: stream.readline(LONGEST + 1), ""), 1):
@@ -52,7 +56,7 @@ class Lines:
 
     @contextmanager
     def open(self) -> Iterator[IO[str]]:
-        """The text; bytes that are no UTF-8 become lone surrogates."""
+        """Open the text; bytes that are not UTF-8 become lone surrogates."""
         errors = "strict" if self.encoding == "utf-16" else "surrogateescape"
         try:
             with reading(self.path), self.path.open("rb") as raw:
@@ -74,7 +78,7 @@ def encodable(text: str) -> bool:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what Python and Arrow raise while they read `path` into a CrepeError."""
+    """Turn errors of Python and Arrow in reading `path` into a CrepeError."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:

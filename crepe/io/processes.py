@@ -14,11 +14,11 @@ from pathlib import Path
 PARENT = "CREPE_PARENT"
 """Environment variable in which the workflow puts the number of Snakemake's process."""
 SECONDS = 1.0
-"""Time between two looks at it."""
+"""Time between two looks at Snakemake's process."""
 
 
 def watch_parent() -> None:
-    """Send this process a SIGTERM when that of `PARENT` has ended; do nothing if it had before this one began."""
+    """Send this process a SIGTERM when the process of `PARENT` ends; do nothing if it ended before this one began."""
     number, begun = int(os.environ.get(PARENT, 0)), _begun(os.getpid())
     if number and alive(number, begun):
         threading.Thread(target=_wait, args=(number, begun), daemon=True).start()

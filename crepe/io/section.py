@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Self, Union, get_args, get_origin, 
 
 from crepe.errors import CrepeError
 
-# A few lines of YAML can stand for any number of values.
+# With anchors, a few lines of YAML stand for any number of values.
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 _shown = _SHORT.repr
@@ -36,10 +36,10 @@ class Limits:
     pattern: str = ""
     """Regular expression that a text matches whole."""
     explained: str = ""
-    """What a text of this pattern is, for messages."""
+    """Description of a text of this pattern, for messages."""
 
     def fault(self, value: Any) -> str | None:
-        """What is wrong with a value, for the message; None if nothing is."""
+        """Return the fault of a value, for a message; None if it is within the limits."""
         if self.choices and value not in self.choices:
             return f"{_shown(value)} is not known; known: {', '.join(self.choices)}"
         if self.pattern and not re.fullmatch(self.pattern, value):
@@ -105,16 +105,16 @@ RENAMED: Mapping[str, str] = {
         hidden="fc",
         deviation="init_std",
     ),
-    "catalog.models.*.weights": "is gone; word vectors are `vectors` now, counts and tfidf the network's `weighting`",
+    "catalog.models.*.weights": "was removed; `vectors` names word vectors, the network's `weighting` counts or tfidf",
 }
 """Message about a key that had another name in an earlier version, by a pattern of its place among the keys."""
 
 
 class Section:
-    """Base class of dataclasses whose fields are the keys of a mapping in the configuration; no other key is taken."""
+    """Base class of dataclasses whose fields are the keys of a mapping, as in a configuration; others are refused."""
 
     _ALSO: ClassVar[tuple[str, ...]] = ()
-    """Keys that are no fields."""
+    """Keys besides the fields, for messages."""
 
     @classmethod
     def parse(cls, value: Any, key: str = "", source: Path | str = "configuration") -> Self:
@@ -258,7 +258,7 @@ def required(field: "dataclasses.Field[Any]") -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """`value` without sections: what `Section.as_dict` has of a field."""
+    """Convert the sections in a value to mappings, for `Section.as_dict`."""
     if isinstance(value, Section):
         return value.as_dict()
     if isinstance(value, Mapping):

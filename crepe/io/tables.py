@@ -53,7 +53,7 @@ _REFUSED = {
     b"version https://git-lfs": ("is a pointer of Git LFS, not the file itself", "fetch that: git lfs pull"),
 }
 _ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
-"""How files and streams of Arrow begin."""
+"""First bytes of Arrow's files and streams."""
 
 _NESTED = {b"json": b"nested"}
 """Metadata of a column of JSON lines that holds lists or objects, as JSON."""
@@ -71,9 +71,9 @@ class Table:
     schema: pa.Schema
     """Names and types of the columns; those of CSV and JSON are strings."""
     about: str
-    """What kind of file it is, for people."""
+    """Description of the kind of file, for messages."""
     unit: str
-    """What `Batch` counts: "line" or "row"."""
+    """Unit of the numbers in `Batch`: "line" or "row"."""
     read: Callable[[], Iterator[Batch]] = field(repr=False)
     """Starts to read from the first row."""
 

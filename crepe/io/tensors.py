@@ -1,7 +1,7 @@
-"""Files of tensors and facts about them: safetensors with JSON in its metadata, and no pickle.
+"""Read and write files of tensors with JSON metadata: safetensors, without pickle.
 
-The metadata have the sha256 of the facts and of the tensors' names, types, shapes and bytes, which is compared whenever
-a file is read.
+The metadata has the sha256 of itself and of the tensors' names, types, shapes and bytes, which is compared whenever a
+file is read.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ _KEY = "crepe"
 
 
 def write(path: Path | str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors, whole or not at all; the same ones with the same facts give the same bytes.
+    """Write tensors, whole or not at all; equal tensors with equal metadata give the same bytes.
 
     Args:
         path: the file.
-        about: facts, as JSON can hold them.
-        tensors: by name, on any device.
+        about: metadata that JSON can hold.
+        tensors: tensors by name, on any device.
 
     Raises:
         CrepeError: the file cannot be written.
@@ -43,7 +43,7 @@ def write(path: Path | str, about: Mapping[str, Any], tensors: Mapping[str, Tens
 
 
 def read(path: Path | str, remedy: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read the facts and the tensors that `write` wrote, onto the CPU.
+    """Read the metadata and the tensors that `write` wrote, onto the CPU.
 
     Args:
         path: the file.

@@ -1,1 +1,1 @@
-"""Text as such: alphabets, words, n-grams, synonyms, word vectors."""
+"""Alphabets, words, n-grams, synonyms and word vectors of texts, without files of the project."""

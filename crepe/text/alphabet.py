@@ -28,8 +28,8 @@ def quantize(fields: Sequence[str | bytes] | str | bytes, alphabet: str = "crepe
     """Turn a text into alphabet indices, one for each byte.
 
     Args:
-        fields: the text's fields, first to last, or its only field; already unescaped and trimmed, as `crepe clean`
-            leaves them. A str counts as its UTF-8 bytes.
+        fields: the text's fields, first to last, or its only field; unescaped and trimmed, as `crepe clean` leaves
+            them. A str counts as its UTF-8 bytes.
         alphabet: a key of `ALPHABETS`.
         length: columns of a text; what is beyond is cut off.
 
@@ -37,7 +37,7 @@ def quantize(fields: Sequence[str | bytes] | str | bytes, alphabet: str = "crepe
         uint8 [columns]: the columns up to the last that is not all-zero; 0 for an all-zero column before it.
 
     Raises:
-        CrepeError: there is no alphabet of that name; `length` is negative; `fields` is no text.
+        CrepeError: there is no alphabet of that name, `length` is negative, or `fields` is no text.
     """
     if length < 0:
         raise CrepeError("length", f"is {length}, must be 0 or more")
@@ -49,7 +49,7 @@ def quantize(fields: Sequence[str | bytes] | str | bytes, alphabet: str = "crepe
 
 
 def join(fields: Sequence[bytes]) -> bytes:
-    """The bytes of a text in reading direction: its fields from last to first, a space between them."""
+    """Join the fields of a text as bytes, from last to first, with a space between them."""
     return b" ".join(reversed(fields))
 
 
@@ -88,18 +88,18 @@ def encode_whole(texts: bytes, offsets: np.ndarray, alphabet: str) -> tuple[np.n
     Raises:
         CrepeError: there is no alphabet of that name.
     """
-    # bytes.translate is the fastest look-up table at hand: numpy widens the indices to 8 bytes each first.
+    # bytes.translate is the fastest look-up table: NumPy widens each index to 8 bytes first.
     indices = np.frombuffer(texts.translate(_table(alphabet)), np.uint8)[::-1]
     return np.ascontiguousarray(indices), offsets[-1] - offsets[::-1]
 
 
 def digest(alphabet: str) -> str:
-    """sha256 of the characters of an alphabet, in order."""
+    """Return the sha256 of the characters of an alphabet, in order."""
     return sha256(characters(alphabet).encode()).hexdigest()
 
 
 def characters(alphabet: str) -> str:
-    """The characters of an alphabet, in order.
+    """Return the characters of an alphabet, in order.
 
     Raises:
         CrepeError: there is no alphabet of that name.
@@ -111,7 +111,7 @@ def characters(alphabet: str) -> str:
 
 @cache
 def _table(alphabet: str) -> bytes:
-    """The index of each of the 256 bytes; a capital without one of its own has that of its small letter."""
+    """Return the index of each of the 256 bytes; a capital that is not in the alphabet has its small letter's."""
     table = bytearray(256)
     for index, character in enumerate(characters(alphabet), start=1):
         table[ord(character)] = index

@@ -1,11 +1,11 @@
-"""The vocabulary of a train set's n-grams, and texts as indices into it (paper, section 3.1).
+"""Count the n-grams of a train set, and turn texts into indices of n-grams (paper, section 3.1).
 
 An n-gram is n neighbouring words of a text, as `crepe.text.tokens` finds them, and is written with a space between
 them. Of two n-grams the one that occurs more often ranks first; of equals that of fewer words, then that whose bytes
 sort first.
 
-So every part of a kept n-gram ranks before it and is kept, too. Hence one of n words needs to be looked for only where
-two of n - 1 words, the second one word further on, may be kept; and the pair of their numbers says which one it is.
+So every part of a kept n-gram ranks before it and is kept, too. Hence an n-gram of n words can occur only where two
+n-grams of n - 1 words, the second one word further on, may be kept; the pair of their numbers identifies it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,9 @@ if TYPE_CHECKING:  # A machine that only predicts can do without polars.
     import polars as pl
 
 ROWS = 10_000
-"""Train rows handled at a time."""
+"""Train rows in a batch."""
 PLACES = 2**25
-"""Places whose n-grams are sorted at a time, in some gigabyte of memory; more of them take several passes."""
+"""Places whose n-grams are sorted at a time, in about a gigabyte of memory; more places take several passes."""
 
 _SECOND = 2**32 - 1
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -31,7 +31,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Known n-grams of one length. The first stands for none: its pair and its number are 0."""
+    """Known n-grams of one length. The first is a placeholder for none: its pair and its number are 0."""
 
     pairs: np.ndarray
     """int64 [n-grams + 1], ascending: numbers of the two n-grams one word shorter, first * 2**32 + second."""
@@ -39,10 +39,10 @@ class Level:
     """int32 [n-grams + 1]."""
 
     def find(self, shorter: np.ndarray) -> np.ndarray:
-        """The number of the n-gram that begins at each place, 0 for an unknown one: int32 [places].
+        """Return the number of the n-gram that begins at each place, 0 for an unknown one: int32 [places].
 
         Args:
-            shorter: int32 [places], the same of those one word shorter.
+            shorter: int32 [places], the numbers of the n-grams one word shorter.
         """
         found = np.zeros_like(shorter)
         places, pairs = _pairs(shorter)
@@ -53,24 +53,24 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What turns numbers of words into indices of n-grams."""
+    """Table that turns numbers of words into indices of n-grams."""
 
     words: "pl.Series"
-    """The words that have to be told apart, numbered from 1."""
+    """The words of the n-grams, numbered from 1."""
     singles: np.ndarray
     """int32: the index of each word by its number, 0 if it has none."""
     levels: tuple[Level, ...]
-    """Those of two words, of three and so on; their numbers are indices."""
+    """The n-grams of two words, of three and so on; their numbers are indices."""
 
     def codes(self, words: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The n-grams of some rows, by the place where they begin, then by length.
+        """Return the indices of the n-grams of some rows, ordered by the place where they begin, then by length.
 
         Args:
             words: int32 [places], the numbers of words, 0 for others and at the end of each row (see `closed`).
             offsets: int64 [rows + 1], starts at 0.
 
         Returns:
-            int32 [n-grams] and int64 [rows + 1], values and offsets; without those that have no index.
+            int32 [n-grams] and int64 [rows + 1], values and offsets; n-grams without an index are left out.
         """
         found = [self.singles[words]]
         for level in self.levels:
@@ -81,7 +81,7 @@ class Lookup:
 
 
 def closed(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
-    """A column of lists as `tokens.flat` gives it, with a 0 at the end of each row, so that no n-gram spans two."""
+    """Return `tokens.flat` of a column of lists with a 0 at the end of each row, so that no n-gram spans two rows."""
     values, offsets = tokens.flat(lists)
     return np.insert(values, offsets[1:], 0), offsets + np.arange(len(offsets))
 
@@ -93,12 +93,12 @@ def quantize(
 
     Args:
         fields: the text's fields, first to last, as `crepe clean` leaves them.
-        vocabulary: the index of each n-gram, from 1; it holds all parts of those that it holds.
+        vocabulary: the index of each n-gram, from 1; it has all parts of the n-grams that it has.
         max_n: most words of an n-gram.
         length: most n-grams of a text; None takes them all.
 
     Returns:
-        int32 [n-grams], by the place where they begin, then by length; without those outside the vocabulary.
+        int32 [n-grams], by the place where they begin, then by length; those outside the vocabulary are left out.
     """
     words = tokens.tokenize(fields)
     found: list[int] = []
@@ -112,16 +112,16 @@ def quantize(
 
 
 def vocabulary(train: Path, size: int, max_n: int) -> tuple["pl.DataFrame", Lookup]:
-    """The most frequent n-grams of a train set, exactly.
+    """Count the most frequent n-grams of a train set, exactly.
 
     Args:
         train: its clean Parquet file; memory grows by 8 bytes a word of it.
         size: most n-grams to keep.
-        max_n: most words of one.
+        max_n: most words of an n-gram.
 
     Returns:
-        `word` (String: the n-gram), `count` (Int64: how often it occurs), `rows` (Int64: in how many rows), where row
-        i has index i + 1; and what finds them in any rows.
+        A table with the columns `word` (String: the n-gram), `count` (Int64: its occurrences) and `rows` (Int64: the
+        rows that have it), whose row i has index i + 1; and the `Lookup` that finds these n-grams in any rows.
 
     Raises:
         CrepeError: there are no words.
@@ -131,7 +131,7 @@ def vocabulary(train: Path, size: int, max_n: int) -> tuple["pl.DataFrame", Look
     words = tokens.train_vocabulary(train, size)
     parts = _parts(train, words["word"])
     current = [part for part, _ in parts]
-    # Numbers are places in these; that of no n-gram, 0, is in them and counts nothing.
+    # Indexed by number; number 0, no n-gram, has the count 0.
     counts = [np.append(0, words["count"])]
     spelled = [np.arange(len(words) + 1, dtype=np.int32)[:, None]]
     levels: list[Level] = []
@@ -149,13 +149,13 @@ def vocabulary(train: Path, size: int, max_n: int) -> tuple["pl.DataFrame", Look
 
 
 def _pairs(shorter: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where an n-gram may begin, int64 [candidates], and its pair (see `Level`), int64 [candidates]."""
+    """Return the places where an n-gram may begin, and its pair there (see `Level`): int64 [candidates] each."""
     places = np.flatnonzero((shorter[:-1] > 0) & (shorter[1:] > 0))
     return places, shorter[places].astype(np.int64) << 32 | shorter[places + 1]
 
 
 def _parts(train: Path, words: "pl.Series") -> list[tuple[np.ndarray, np.ndarray]]:
-    """The train rows as numbers of words, some rows at a time (see `closed`)."""
+    """Read the train rows as numbers of words, some rows at a time (see `closed`)."""
     import polars as pl
 
     rows = pl.scan_parquet(train, glob=False).select(words=tokens.indices(tokens.columns(train), words))
@@ -163,11 +163,11 @@ def _parts(train: Path, words: "pl.Series") -> list[tuple[np.ndarray, np.ndarray
 
 
 def _count(parts: Sequence[np.ndarray], others: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs in `parts` that may be among the `size` most frequent n-grams, ascending, and how often they occur.
+    """Return the pairs in `parts` that may be among the `size` most frequent n-grams, ascending, and their counts.
 
     Args:
-        parts: int32 [places] each, the n-grams one word shorter.
-        others: int64, how often those n-grams occur that were counted before.
+        parts: int32 [places] each, the numbers of the n-grams one word shorter.
+        others: int64, the counts of all shorter n-grams.
         size: most n-grams to keep.
     """
     shares = -(-sum(map(np.count_nonzero, parts)) // PLACES)
@@ -175,7 +175,7 @@ def _count(parts: Sequence[np.ndarray], others: np.ndarray, size: int) -> tuple[
     for share in range(shares):
         found = np.unique(np.concatenate([_share(part, share, shares) for part in parts]), return_counts=True)
         pairs, counts = np.append(pairs, found[0]), np.append(counts, found[1])
-        # Rarer ones have `size` others before them; of those as frequent as the last of these the bytes decide.
+        # Rarer ones have `size` others before them. Ties with the last of these are kept: bytes decide later.
         kept = counts >= _least(np.append(others, counts), size)
         kept[0] = True  # See `Level`.
         pairs, counts = pairs[kept], counts[kept]
@@ -184,23 +184,23 @@ def _count(parts: Sequence[np.ndarray], others: np.ndarray, size: int) -> tuple[
 
 
 def _share(part: np.ndarray, share: int, shares: int) -> np.ndarray:
-    """Those pairs of a part that are counted in one pass: all places of a pair are in the same."""
+    """Return the pairs of a part that one pass counts: all places of a pair are in the same pass."""
     _, pairs = _pairs(part)
     return np.asarray(pairs[(pairs.view(np.uint64) * _GOLDEN >> 40) % shares == share])
 
 
 def _least(counts: np.ndarray, size: int) -> int:
-    """The count of the last of the `size` most frequent; 1 if there are fewer."""
+    """Return the count of the last of the `size` most frequent; 1 if there are fewer."""
     return max(1, int(np.partition(counts, -size)[-size])) if len(counts) >= size else 1
 
 
 def _rank(words: "pl.Series", spelled: list[np.ndarray], counts: list[np.ndarray], size: int) -> "pl.DataFrame":
-    """The `size` first n-grams in order: `word`, `count`, `longer` (words, less one) and `number`.
+    """Rank n-grams; returns the first `size`: `word`, `count`, `longer` (number of words, less one) and `number`.
 
     Args:
         words: the words by their number, from 1.
         spelled: int32 [n-grams + 1, words], the numbers of the words of each n-gram; an array for each length.
-        counts: int64 [n-grams + 1], how often each occurs.
+        counts: int64 [n-grams + 1], the count of each.
         size: most n-grams to keep.
     """
     import polars as pl
@@ -215,13 +215,13 @@ def _rank(words: "pl.Series", spelled: list[np.ndarray], counts: list[np.ndarray
 
 
 def _lookup(words: "pl.Series", levels: list[Level], table: "pl.DataFrame", sizes: list[int]) -> Lookup:
-    """What finds the n-grams of `_rank`'s table by their indices.
+    """Make the `Lookup` that finds the n-grams of `_rank`'s table.
 
     Args:
         words: the words by their number, from 1.
         levels: the n-grams of two words, of three and so on by their numbers.
         table: see `_rank`.
-        sizes: how many numbers there are of each length.
+        sizes: number of n-grams of each length, number 0 included.
     """
     indices = [np.zeros(size, np.int32) for size in sizes]
     for (longer,), part in table.with_row_index("index", 1).group_by("longer"):
@@ -237,12 +237,12 @@ def _lookup(words: "pl.Series", levels: list[Level], table: "pl.DataFrame", size
 
 
 def _rows(parts: list[tuple[np.ndarray, np.ndarray]], lookup: Lookup, size: int) -> np.ndarray:
-    """In how many rows each index occurs: int64 [size]."""
+    """Count the rows that have each index: int64 [size]."""
     found = np.zeros(size + 1, np.int64)
     for words, ends in parts:
         values, offsets = lookup.codes(words, ends)
         rows = np.repeat(np.arange(len(ends) - 1), np.diff(offsets))
-        # Asked for counts, too, NumPy sorts; else it hashes, which takes thirty times as long.
+        # With counts, NumPy sorts; without, it hashes, which takes thirty times as long.
         once, _ = np.unique(rows << 32 | values, return_counts=True)
         found += np.bincount(once & _SECOND, minlength=size + 1)
     return found[1:]

@@ -1,17 +1,18 @@
-"""LibreOffice's thesauri (mytheas, `.dat`): synonyms of words, and the places of such words in a text.
+"""Read LibreOffice's thesauri (mytheas, `.dat`), and find the replaceable words of texts.
 
 A file is lines of text. The first names the encoding; then come entries, `word|meanings` and a line
 `(part of speech)|synonym|synonym ...` for each meaning.
 
 **Entries.** Only those of single words are taken, as `crepe.text.tokens` finds them: `WORD` matches all of the word in
-small letters. Words with a hyphen or a space, which a text's words never are, have none.
+small letters. Words with a hyphen or a space, which a text's words never have, are left out.
 
-**Synonyms.** Terms that carry a note are not: `(antonym)` is the opposite, `(generic term)` something wider,
-`(similar term)` and `(related term)` are neighbours, for adjectives mostly. Putting those in would change what a text
-says, which a label need not survive, so they are left out; a word with nothing else has no entry. The word itself and
-repetitions go too, whatever their case. A synonym may well be several words.
+**Synonyms.** Terms with a note are left out: `(antonym)` is the opposite, `(generic term)` something wider,
+`(similar term)` and `(related term)` are neighbours, of adjectives mostly. These would change the meaning of a text,
+and with it perhaps its label. A word with nothing else has no entry. The word itself and repetitions, in any case, are
+left out, too. A synonym may have several words.
 
-**Ranks.** In the order of the meanings, then within a meaning: all that the file says of which is the most frequent.
+**Ranks.** Synonyms rank by the order of the meanings, then by the order within a meaning: the file has no other
+information on which is the most frequent.
 """
 
 import re
@@ -32,13 +33,10 @@ _NOTE = re.compile(r"\((?:antonym|[^()]+ term)\)$")
 
 
 def sniff(path: Path | str) -> str:
-    """Look at a file's first line only.
-
-    Returns:
-        The encoding that it names.
+    """Return the encoding that a file's first line names.
 
     Raises:
-        CrepeError: the file is unreadable, or the line names none.
+        CrepeError: the file is unreadable, or the line names no encoding.
     """
     try:
         with Path(path).open("rb") as stream:
@@ -52,10 +50,10 @@ def sniff(path: Path | str) -> str:
 
 
 def read(path: Path | str) -> dict[str, list[str]]:
-    """The synonyms of single words by rank; no list is empty.
+    """Read the synonyms of single words, in the order of their ranks; no list is empty.
 
     Raises:
-        CrepeError: the file is unreadable, or not such a thesaurus; the text names the line.
+        CrepeError: the file is unreadable, or no such thesaurus; the message names the line.
     """
     lines = _lines(Path(path))
     found: dict[str, dict[str, str]] = {}
@@ -85,15 +83,15 @@ def read(path: Path | str) -> dict[str, list[str]]:
 
 
 def table(entries: Iterable[tuple[str, list[str]]], codes: Callable[[str], np.ndarray], dtype: str) -> Ragged:
-    """Words and synonyms as integers, a row each: each entry's word, then its synonyms by rank.
+    """Encode words and synonyms, a row each: each entry's word, then its synonyms by rank.
 
     Args:
         entries: words with their synonyms.
         codes: turns a text into integers.
-        dtype: of these.
+        dtype: dtype of the integers.
 
     Returns:
-        The rows; their label is the number of the entry, from 0.
+        The rows; a row's label is the number of its entry, from 0.
     """
     groups = [(word, *synonyms) for word, synonyms in entries]
     labels = np.repeat(np.arange(len(groups), dtype=np.int32), list(map(len, groups)))
@@ -101,7 +99,7 @@ def table(entries: Iterable[tuple[str, list[str]]], codes: Callable[[str], np.nd
 
 
 def spots(starts: np.ndarray, entries: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The replaceable ones of the words of some rows.
+    """Return the replaceable words of some rows.
 
     Args:
         starts: integers [words], where each word begins in its row.
@@ -109,15 +107,15 @@ def spots(starts: np.ndarray, entries: np.ndarray, offsets: np.ndarray) -> tuple
         offsets: int64 [rows + 1], starts at 0: where the words of each row begin, and the end.
 
     Returns:
-        int32 [2 * replaceable] and int64 [rows + 1], values and offsets as in `crepe.ragged.Ragged`: start and entry of
-        one word, start and entry of the next.
+        int32 [2 * replaceable] and int64 [rows + 1], values and offsets as in `crepe.ragged.Ragged`: the start and the
+        entry of each word in turn.
     """
     hits = np.flatnonzero(entries >= 0)
     return np.stack([starts[hits], entries[hits]], 1).astype(np.int32).ravel(), 2 * np.searchsorted(hits, offsets)
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a file, the first included."""
+    """Read the lines of a file, the first included."""
     encoding = sniff(path)
     content = path.read_bytes()
     try:

@@ -2,13 +2,13 @@ r"""Text to words, and the vocabulary of a train set.
 
 A text's fields are joined first to last with a space and lower-cased by Unicode's rules; its words are the matches of
 `WORD`: runs of letters, marks, digits and `_` by Unicode's properties, so that no punctuation and no emoji sticks to a
-word. In scripts that are written without spaces (Chinese, Japanese, Thai, ...) each letter is a word of its own, with
-its marks: pairs of them, which n-grams count, stand for most words.
+word. In scripts that are written without spaces (Chinese, Japanese, Thai, ...) each letter is a word, with its marks:
+pairs of them, which n-grams count, stand for most words.
 
-The pattern is one that both the `regex` package (`tokenize`) and Rust's (polars, `tokens`) read the same way. They
-differ in characters alone that Unicode adopted after the older of the two was made.
+The `regex` package (`tokenize`) and Rust's (polars, `tokens`) read the pattern in the same way. They differ only in
+characters that Unicode adopted after the older of the two was made.
 
-The words of a vocabulary are numbered from 1. Any other word is 0 and keeps its place, but for those at the end.
+The words of a vocabulary are numbered from 1. Any other word is 0 and keeps its place, except at the end of a text.
 """
 
 import re
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # A machine that only predicts can do without polars.
     import polars as pl
 
 UNKNOWN = "\U0010ffff"
-"""A word that is in no vocabulary: Unicode will never give this place to a character."""
+"""A word that is in no vocabulary: a code point that Unicode will never give to a character."""
 
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _LETTER = rf"[^\P{{L}}{_SPACELESS}]"
@@ -42,9 +42,9 @@ _WORD, _ASCII_WORD = regex.compile(WORD), re.compile("[0-9A-Za-z_]+")
 
 
 def tokenize(fields: Sequence[str] | str) -> list[str]:
-    """The words of a text, of its fields first to last."""
+    """Split a text into words, its fields first to last."""
     text = (fields if isinstance(fields, str) else " ".join(fields)).lower()
-    # The same words, found five times as fast.
+    # The pattern for ASCII finds the same words five times as fast.
     return (_ASCII_WORD if text.isascii() else _WORD).findall(text)
 
 
@@ -63,14 +63,14 @@ def quantize(fields: Sequence[str] | str, vocabulary: Mapping[str, int], length:
 
 
 def tokens(fields: Sequence[str]) -> "pl.Expr":
-    """The words of the texts in some columns, as `tokenize` finds them: a column of lists."""
+    """Return an expression for the words of the texts in some columns, as `tokenize` finds them: a column of lists."""
     import polars as pl
 
     return pl.concat_str(*fields, separator=" ").str.to_lowercase().str.extract_all(WORD)
 
 
 def indices(fields: Sequence[str], words: "pl.Series") -> "pl.Expr":
-    """Those words as indices into `words`, from 1; 0 for others: a column of lists of int32."""
+    """Return an expression for the words' indices into `words`, from 1, and 0 for others: lists of int32."""
     import polars as pl
 
     index = pl.element().cast(pl.Enum(words), strict=False).to_physical().cast(pl.Int32) + 1
@@ -78,24 +78,24 @@ def indices(fields: Sequence[str], words: "pl.Series") -> "pl.Expr":
 
 
 def flat(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
-    """A column of lists of integers as values and offsets, which start at 0; it may be a slice of a longer one."""
+    """Return values and offsets, which start at 0, of a column of lists of integers, which may be a slice."""
     array = lists.to_arrow()
     offsets = array.offsets.to_numpy()
     return array.values.to_numpy()[offsets[0] : offsets[-1]], offsets - offsets[0]
 
 
 def columns(path: Path) -> list[str]:
-    """Names of the columns of text in a clean Parquet file, in order."""
+    """Return the names of the text columns in a clean Parquet file, in order."""
     import polars as pl
 
     return list(pl.read_parquet_schema(path))[1:]
 
 
 def vocabulary(rows: "pl.LazyFrame", fields: Sequence[str], size: int) -> "pl.DataFrame":
-    """The most frequent words of a train set; of two equally frequent ones, that whose bytes sort first.
+    """Count the most frequent words of a train set; words of equal counts are ordered by their bytes.
 
     Args:
-        rows: the train rows; memory does not grow with their number, only with that of different words.
+        rows: the train rows; memory grows with the number of different words, not with that of rows.
         fields: names of the columns of text, in order.
         size: most words to keep.
 
@@ -119,7 +119,7 @@ def vocabulary(rows: "pl.LazyFrame", fields: Sequence[str], size: int) -> "pl.Da
 
 
 def train_vocabulary(train: Path, size: int) -> "pl.DataFrame":
-    """The `vocabulary` of a clean Parquet file.
+    """Count the `vocabulary` of a clean Parquet file.
 
     Raises:
         CrepeError: it has no words.
@@ -128,12 +128,12 @@ def train_vocabulary(train: Path, size: int) -> "pl.DataFrame":
 
     found = vocabulary(pl.scan_parquet(train, glob=False), columns(train), size)
     if found.is_empty():
-        raise CrepeError(train, "has no words, only punctuation and the like", "take a feature of characters")
+        raise CrepeError(train, "has no words, only punctuation or symbols", "take a feature of characters")
     return found
 
 
 def packed(table: "pl.DataFrame") -> bytes:
-    """A vocabulary as the content of vocabulary.parquet."""
+    """Return a vocabulary as the content of vocabulary.parquet."""
     content = BytesIO()
     table.write_parquet(content, compression="zstd", statistics=False)
     return content.getvalue()

@@ -1,4 +1,4 @@
-"""Vectors of words: learnt by word2vec from texts (gensim), or read from a published file."""
+"""Learn vectors of words from texts by word2vec (gensim), or read them from a published file."""
 
 import gzip
 import zlib
@@ -10,28 +10,30 @@ import numpy as np
 from crepe.errors import CrepeError
 
 PIECE = 2**20
-"""Bytes of a published file that are looked at together."""
+"""Bytes of a published file that are read at a time."""
 LONGEST = 100_000
-"""Most numbers of a vector."""
+"""Largest dimension of a vector."""
 
 
-def learn(texts: Iterable[list[str]], size: int, least: int, epochs: int, seed: int) -> tuple[list[str], np.ndarray]:
+def learn(
+    texts: Iterable[list[str]], size: int, min_count: int, epochs: int, seed: int
+) -> tuple[list[str], np.ndarray]:
     """Learn vectors by skip-gram with negative sampling; the same texts and seed give the same bytes.
 
     Args:
-        texts: the words of each text; gone through once for counting and once an epoch.
-        size: numbers of a vector.
-        least: times that a word occurs at the least.
-        epochs: times that the texts are learnt from.
-        seed: of the start values and samples.
+        texts: the words of each text; iterated once for counting and once an epoch.
+        size: dimension of a vector.
+        min_count: number of times a word must occur.
+        epochs: number of passes over the texts.
+        seed: seed of the initial values and samples.
 
     Returns:
         The words, most frequent first, and float32 [words, size]. Both are empty if no word is frequent enough.
     """
     from gensim.models import Word2Vec
 
-    # One worker: several would take the texts in an order of their own every time.
-    model = Word2Vec(vector_size=size, min_count=least, epochs=epochs, seed=seed, sg=1, workers=1)
+    # One worker: several would take the texts in another order every time.
+    model = Word2Vec(vector_size=size, min_count=min_count, epochs=epochs, seed=seed, sg=1, workers=1)
     model.build_vocab(texts)
     if not len(model.wv):
         return [], np.empty((0, size), np.float32)
@@ -40,7 +42,7 @@ def learn(texts: Iterable[list[str]], size: int, least: int, epochs: int, seed: 
 
 
 def sniff(path: Path) -> None:
-    """Look at the first entry of a published file only.
+    """Read only the first entry of a published file.
 
     Raises:
         CrepeError: see `published`.
@@ -49,7 +51,7 @@ def sniff(path: Path) -> None:
 
 
 def check(path: Path) -> None:
-    """Read all of a published file.
+    """Read a whole published file, to find out whether it is damaged.
 
     Raises:
         CrepeError: see `published`.
@@ -65,7 +67,7 @@ def published(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         Each word with its vector, float32 [size], in the file's order.
 
     Raises:
-        CrepeError: the file is none of that format, or damaged, or ends early.
+        CrepeError: the file is not of that format, is damaged, or ends early.
     """
     try:
         with path.open("rb") as raw:
@@ -89,7 +91,7 @@ def published(path: Path) -> Iterator[tuple[str, np.ndarray]]:
                 word = rest[place:end].lstrip(b"\n").decode(errors="replace")
                 place = end + 1 + 4 * size
                 yield word, np.frombuffer(rest, "<f4", size, end + 1)
-            # To the end, where gzip has its checksum.
+            # Read to the end, where gzip has its checksum.
             rest = rest[place:]
             while not rest.strip(b"\n") and (rest := file.read(PIECE)):
                 pass

@@ -332,7 +332,10 @@ def test_a_missing_key_is_named():
         ({"catalog": {"networks": {"convnet-small": {"convolutions": [[7]]}}}}, "expected 2 values, found [7]"),
         ({"catalog": {"networks": {"convnet-small": {"hidden": [7]}}}}, "convnet-small.hidden: is called fc now"),
         ({"catalog": {"networks": {"lstm": {"features": 7}}}}, "is called channels (of a convnet) or hidden_size (of"),
-        ({"catalog": {"models": {"bow": {"weights": "counts"}}}}, "models.bow.weights: is gone; word vectors are"),
+        (
+            {"catalog": {"models": {"bow": {"weights": "counts"}}}},
+            "bow.weights: was removed; `vectors` names word vectors",
+        ),
         ({"catalog": {"models": {"bow": {"network": "linnear"}}}}, "catalog.models.bow.network: 'linnear' is not"),
         (
             {"catalog": {"models": {"bow": {"vectors": "heavy"}}}},

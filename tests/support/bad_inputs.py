@@ -153,7 +153,6 @@ CASES: dict[str, list[Case]] = {
             "table",
             config=entry("datasets", "toys", paper="imdb"),
         ),
-        Case("No configuration in the folder", "table", lambda: shutil.rmtree("config"), '{"name": "made"}'),
     ],
     "Command line": [
         Case("An argument is missing", "train toys"),

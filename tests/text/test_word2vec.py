@@ -17,7 +17,7 @@ ENTRIES = [(f"w{number}", [number, -1.5, 0.25]) for number in range(50)]
 
 
 def test_words_that_occur_together_are_near():
-    words, vectors = word2vec.learn(TEXTS, size=10, least=5, epochs=20, seed=0)
+    words, vectors = word2vec.learn(TEXTS, size=10, min_count=5, epochs=20, seed=0)
     assert sorted(words) == sorted({word for text in TEXTS for word in text})
     assert vectors.shape == (8, 10)
     assert vectors.dtype == np.float32
@@ -26,9 +26,9 @@ def test_words_that_occur_together_are_near():
 
 
 def test_rare_words_have_none():
-    words, _ = word2vec.learn([*TEXTS, ["once"]], size=10, least=2, epochs=1, seed=0)
+    words, _ = word2vec.learn([*TEXTS, ["once"]], size=10, min_count=2, epochs=1, seed=0)
     assert "once" not in words
-    assert word2vec.learn([["a"]], size=10, least=2, epochs=1, seed=0)[0] == []
+    assert word2vec.learn([["a"]], size=10, min_count=2, epochs=1, seed=0)[0] == []
 
 
 @pytest.mark.slow
