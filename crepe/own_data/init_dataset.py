@@ -1,12 +1,12 @@
-r"""Make a dataset and a study of one's own table of texts, CSV or Parquet.
+r"""Make a dataset and a study from your own table of texts: CSV, JSON lines, Parquet or Arrow.
 
     crepe init-dataset reviews.csv
     crepe init-dataset train.csv --test test.csv --name tickets --label topic --text title --text body
 
-It finds out what kind of file it is and which columns are the label and the texts, says what it found odd, writes
-`data/own/NAME.tgz`, an archive as the paper's datasets have them, and `config/NAME.yaml`, a study of two models on it,
-and prints the command that runs it. Without a test file a tenth of the rows is kept for tests: which ones is decided by
-a hash of the text, so that it is always the same ones, and equal texts are on the same side.
+It tells by itself how the file is written and which columns are the label and the texts, and says what it found odd. It
+writes `data/own/NAME.tgz`, an archive in the format of the paper's datasets, and `config/NAME.yaml`, a study of two
+models, and prints the command that runs it. Without a test file a tenth of the rows becomes the test set. A hash of the
+text decides which rows these are: the split is the same every time, and equal texts fall on the same side.
 """
 
 import argparse
@@ -33,9 +33,9 @@ from crepe.own_data.inspection import FEW, LABEL, Columns, alike, balance, choos
 from crepe.own_data.tabular import Rows, column
 
 SHARE = 0.1
-"""Of the rows kept for tests where there is no test file."""
+"""Share of the rows that become the test set when there is no test file."""
 SEED = "0"
-"""Put before a text when it is hashed."""
+"""Prefix of a text when it is hashed."""
 
 MODELS = ("bow-tfidf", "conv-small")
 MINIBATCH = 128
@@ -45,11 +45,11 @@ PASSES, LEAST, MOST = 5, 20, 5000
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="CSV or Parquet: a label and one to three texts a row")
-    parser.add_argument("--test", type=Path, metavar="FILE", help="rows to test on, of the same columns")
-    parser.add_argument("--name", metavar="KEY", help="of the dataset and the study; default: the file's name")
-    parser.add_argument("--label", metavar="COLUMN", help="name of the label's column, where it cannot be told")
-    parser.add_argument("--text", metavar="COLUMN", action="append", help="name of a text's column, up to three times")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a table: a label and one to three texts a row")
+    parser.add_argument("--test", type=Path, metavar="FILE", help="rows to test on, with the same columns")
+    parser.add_argument("--name", metavar="KEY", help="key of the dataset and the study (default: the file's name)")
+    parser.add_argument("--label", metavar="COLUMN", help="the label's column, when it cannot be told")
+    parser.add_argument("--text", metavar="COLUMN", action="append", help="a text's column; up to three times")
 
 
 def main(options: argparse.Namespace) -> None:
@@ -74,7 +74,7 @@ def init(
         name: of dataset and study; made of the file's name if None.
         label: column; found if None.
         texts: columns; found if empty.
-        tell: is given each line of what there is to say.
+        tell: takes each line of the output.
 
     Raises:
         CrepeError: a file is not well-formed, a column cannot be told or is not there, or the name is taken.
@@ -203,7 +203,7 @@ def _write(
 
 
 def _side(text: str) -> str:
-    """Which split a text belongs to."""
+    """The split of a text, by its hash."""
     found = hashlib.sha256(f"{SEED}{text}".encode()).digest()
     return "test" if int.from_bytes(found[:8], "big") < SHARE * 2**64 else "train"
 
