@@ -41,10 +41,10 @@ from crepe.io.tables import Table, as_text, open_table
 from crepe.options import add_device
 
 BYTES = 4 << 20
-"""Bytes of standard input that are taken at a time, if there are as many."""
+"""Most bytes of standard input that are read at a time."""
 
 MARKS = {1.0: "{+%s+}", -1.0: "[-%s-]", 0.0: "%s"}
-"""What stands around parts that speak for the class, against it, or neither."""
+"""Marks around parts that speak for the class, against it, or neither."""
 FOR, AGAINST = (90, 165, 255), (255, 160, 60)
 """Red, green and blue behind them in a terminal."""
 

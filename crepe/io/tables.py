@@ -197,8 +197,11 @@ def _parquet(path: Path) -> Table:
 
 
 def _arrow(path: Path) -> Table:
+    with path.open("rb") as stream:
+        is_file = stream.read(6) == _ARROW[0]
+
     def batches(source: pa.MemoryMappedFile) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        if path.open("rb").read(6) == _ARROW[0]:
+        if is_file:
             file = pa.ipc.open_file(source)
             return file.schema, (file.get_batch(number) for number in range(file.num_record_batches))
         stream = pa.ipc.open_stream(source)

@@ -1,4 +1,4 @@
-"""What a table of texts holds: which columns are the label and the texts, its classes, and what is odd about it."""
+"""Choose the columns of a table that are the label and the texts, count its classes, and report what is odd."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ from crepe.errors import CrepeError
 from crepe.own_data.tabular import LINE, Rows, column
 
 FEW = 10
-"""Rows of a class, below which it is said to have few."""
+"""A class with fewer rows than this has few."""
 LENGTH = 1014
 """Bytes of a text that the paper's character models see."""
 
@@ -33,12 +33,12 @@ _EXAMPLES = 3
 """Lines that are named where something is odd."""
 
 LABEL, TEXT = "label", "text"
-"""Columns of `rows`."""
+"""Columns of `labelled`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What of a table is used."""
+    """The columns that are used."""
 
     label: str
     texts: list[str]
@@ -220,7 +220,7 @@ def classes(rows: Rows, columns: Columns) -> dict[str, int]:
 
 
 def oddities(rows: Rows, columns: Columns) -> Iterator[str]:
-    """What there is to say of a rows."""
+    """Lines on what is odd about a table."""
     all_ = labelled(rows, columns)
     text = pl.col(TEXT)
     for what, frame in {
@@ -309,7 +309,7 @@ def _order(name: str) -> tuple[float, str]:
 
 
 def _where(rows: Rows, frame: pl.LazyFrame) -> tuple[int, str] | None:
-    """How many rows there are, and where the first of them begin; None if there are none."""
+    """The number of rows and the lines of the first of them; None if there are none."""
     count, first = _collect(rows, frame.select(pl.len(), pl.col(LINE).head(_EXAMPLES).implode())).row(0)
     more = ", ..." if count > _EXAMPLES else ""
     return (count, f"{rows.unit} {', '.join(map(str, first))}{more}") if count else None
