@@ -137,8 +137,8 @@ def _sampled(sample: str, whole: bool, form: Form) -> tuple[list[list[str]], boo
         for row, *_ in form.rows(StringIO(sample, newline="")):
             rows.append(row)
     except csv.Error:
-        # A sample may end within a field.
-        return [row for row in (rows if whole else rows[:-1]) if row], not whole
+        # A sample may end within a field; the rows before it are whole.
+        return [row for row in rows if row], not whole
     return [row for row in (rows if whole else rows[:-1] or rows) if row], True
 
 
@@ -154,7 +154,7 @@ def _forms(sample: str) -> Iterator[Form]:
     for quoting in (_ESCAPED, _DOUBLED) if escaped else (_DOUBLED,):
         for delimiter in delimiters:
             mark = re.escape(delimiter)
-            spaced = re.search(rf'{mark} +"[^"{mark}\n]*" *({mark}|\r?\n)', sample) is not None
+            spaced = re.search(rf'{mark} +"[^"\n]*" *({mark}|\r?\n)', sample) is not None
             yield Form(delimiter, quoting, skipped, spaced)
     if "\t" in delimiters:
         yield Form("\t", _NONE, skipped)

@@ -223,6 +223,15 @@ def test_a_first_text_that_is_longer_than_the_sample(capsys, tmp_path):
     assert max(len(text) for _, text in rows) == 2_000_001
 
 
+def test_a_first_text_of_many_lines_that_is_longer_than_the_sample(capsys, tmp_path):
+    text = "two words\n" * 200_000
+    lines = [f'{"ab"[n % 2]},"{text if n == 0 else ""}{n} and so on"\n' for n in range(60)]
+    (tmp_path / "long.csv").write_text("label,text\n" + "".join(lines))
+    said, rows = made(capsys, tmp_path / "long.csv")
+    assert said[0].endswith("with a header; line ends inside quotes: 200,000")
+    assert (len(rows), max(len(text) for _, text in rows)) == (60, len(text) + len("0 and so on"))
+
+
 def test_a_table_called_paper_is_no_part_of_the_paper(capsys, tmp_path):
     (tmp_path / "paper.csv").write_bytes((CASES / "train.csv").read_bytes())
     assert main(["init-dataset", str(tmp_path / "paper.csv")]) == 1
@@ -285,8 +294,9 @@ OWN = [
     Own(
         "duckdb/duckdb#13305: blanks between commas and quotes",
         '"LABEL", "TEXT"',
-        '"{label}", "{text}"',
+        '"{label}", "{text}, \'and\', more"',
         "label: LABEL; texts: TEXT",
+        f"{TEXTS[0]}, 'and', more",
         about="commas",
     ),
     Own(
