@@ -9,8 +9,9 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from crepe import layout
 from crepe.config.catalog import (
@@ -33,7 +34,8 @@ LARGEST_SEED = 2**32 - 1
 """Generators take 64 bits, of which the number of a batch has half."""
 
 
-class ModelSpec(NamedTuple):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSpec:
     """A model of the catalog, with the entries that it names."""
 
     model: Model
@@ -140,17 +142,27 @@ class Config(Section):
         """
         model = _lookup(self.catalog.models, "model", key)
         return ModelSpec(
-            model,
-            self.catalog.features[model.feature],
-            self.catalog.networks[model.network],
-            self.training[model.training],
+            model=model,
+            feature=self.catalog.features[model.feature],
+            network=self.catalog.networks[model.network],
+            recipe=self.training[model.training],
         )
 
     def chosen(self, dataset: str, model: str) -> bool:
-        """Whether the study runs `model` on `dataset`: it names both, and the one goes with the other."""
+        """Whether the study runs `model` on `dataset`: it names both, and the texts are English if it needs that."""
         if dataset not in self.datasets or model not in self.models:
             return False
         return self.model(model).feature.thesaurus is None or self.dataset(dataset).english
+
+    @property
+    def cells(self) -> list[tuple[str, str]]:
+        """Datasets and models that the study runs together."""
+        return [cell for cell in product(self.datasets, self.models) if self.chosen(*cell)]
+
+    @property
+    def runs(self) -> list[tuple[str, str, int]]:
+        """Dataset, model and seed of each run of the study."""
+        return [(*cell, seed) for cell in self.cells for seed in self.seeds]
 
 
 def load(overlay: str | None = None) -> Config:

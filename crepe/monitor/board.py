@@ -6,13 +6,14 @@ knows which of its jobs are running or have failed; this takes precedence over t
 
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from crepe import layout
 from crepe.config import Config
+from crepe.config.jobs import Job, jobs
 from crepe.errors import CrepeError
 from crepe.io.files import read_json
 from crepe.records.metrics import REMEDY, Metrics
@@ -20,6 +21,9 @@ from crepe.training import heartbeat
 
 FRESH = 120.0
 """A step without other signs of life counts as running for this many seconds after the last line of its log."""
+
+RUN = ("train", "evaluate")
+"""Rules whose jobs make a run."""
 
 Key = tuple[str, ...]
 """Name of a rule of the workflow, and the values of its wildcards."""
@@ -85,58 +89,21 @@ def look(config: Config, known: Mapping[Key, State] | None = None) -> Board:
     """
     known = known or {}
     steps = {}
-    for key, output in _steps(config):
-        log = Path("logs", *([config.name, key[0]] if len(key) == 1 else key)).with_suffix(".log")
-        steps[key] = Standing(known[key]) if key in known else _step(output, log, key[0])
+    for job in jobs(config):
+        if job.rule not in RUN:
+            key = (job.rule, *job.keys)
+            steps[key] = Standing(known[key]) if key in known else _step(job)
     for key in known:
-        if key not in steps and key[0] not in ("train", "evaluate", "all"):
+        if key not in steps and key[0] not in (*RUN, "all"):
             steps[key] = Standing(known[key])
-    runs = {
-        (dataset, model, seed): _run(config.name, dataset, model, seed, known)
-        for dataset in config.datasets
-        for model in config.models
-        for seed in config.seeds
-        if config.chosen(dataset, model)
-    }
+    runs = {run: _run(config.name, *run, known) for run in config.runs}
     return Board(config, steps, runs)
 
 
-def _steps(config: Config) -> Iterator[tuple[Key, Path]]:
-    """Yield every step but training and testing, with the file that it writes last, in the order of `workflow/rules`.
-
-    The steps follow from the configuration. The board does not ask Snakemake for them, which takes seconds to read the
-    rules: you would wait for each look, and could not look at all where Snakemake is not installed.
-    """
-    pairs = [
-        (dataset, config.catalog.models[model])
-        for dataset in config.datasets
-        for model in config.models
-        if config.chosen(dataset, model)
-    ]
-    for dataset in config.datasets:
-        yield ("download", dataset), layout.archive(dataset)
-    for thesaurus in dict.fromkeys(config.feature(model.feature).thesaurus for _, model in pairs):
-        if thesaurus:
-            yield ("thesaurus", thesaurus), layout.thesaurus(thesaurus)
-    starts = {model.vectors: config.vectors(model.vectors) for _, model in pairs if model.vectors is not None}
-    for name, vectors in starts.items():
-        if vectors.sources:
-            yield ("published", name), layout.published_vectors(name)
-    for dataset in config.datasets:
-        yield ("clean", dataset), layout.clean(dataset) / layout.CLEAN_RECORD
-    for feature, dataset in dict.fromkeys((model.feature, dataset) for dataset, model in pairs):
-        yield ("encode", feature, dataset), layout.shards(feature, dataset) / layout.MANIFEST
-    embedded = [(model.vectors, model.feature, dataset) for dataset, model in pairs if model.vectors is not None]
-    for name, feature, dataset in dict.fromkeys(embedded):
-        yield ("vectors", name, feature, dataset), layout.vectors(name, feature, dataset)
-    yield ("table",), layout.table(config.name)
-    yield ("report",), layout.report(config.name)
-
-
-def _step(output: Path, log: Path, rule: str) -> Standing:
-    if output.exists():
+def _step(job: Job) -> Standing:
+    if job.output.exists():
         return Standing(State.DONE)
-    fault, age = _log(log, rule)
+    fault, age = _log(job.log, job.rule)
     if fault:
         return Standing(State.FAILED, fault)
     return Standing(State.RUNNING if age < FRESH else State.WAITING)
@@ -145,7 +112,7 @@ def _step(output: Path, log: Path, rule: str) -> Standing:
 def _run(study: str, dataset: str, model: str, seed: int, known: Mapping[Key, State]) -> Standing:
     place = (dataset, model, str(seed))
     folder = layout.run(study, dataset, model, seed)
-    logs = {rule: Path("logs", study, rule, *place).with_suffix(".log") for rule in ("train", "evaluate")}
+    logs = {rule: layout.log(study, rule, *place) for rule in RUN}
     told = {rule: known.get((rule, *place)) for rule in logs}
     beat = heartbeat.read(folder)
     if told["train"] == State.RUNNING or (beat is not None and beat.alive and told["train"] is None):

@@ -190,9 +190,10 @@ def _runs(config: Config, dataset: str, model: str, current: bool) -> Iterator[R
 
 def _is_current(config: Config, record: RunRecord) -> bool:
     """Whether a run was trained with the settings that the configuration has now."""
-    _, feature, network, recipe = config.model(record.model)
-    batches = recipe.batches_per_epoch or config.dataset(record.dataset).batches_per_epoch
-    now = (feature.as_dict(), network.as_dict(), recipe.as_dict() | {"batches_per_epoch": batches})
+    spec = config.model(record.model)
+    batches = spec.recipe.batches_per_epoch or config.dataset(record.dataset).batches_per_epoch
+    recipe = spec.recipe.as_dict() | {"batches_per_epoch": batches}
+    now = (spec.feature.as_dict(), spec.network.as_dict(), recipe)
     then = (record.feature, record.network, record.training.as_dict())
     # As JSON, which knows no tuples.
     return json.dumps(now, sort_keys=True) == json.dumps(then, sort_keys=True)

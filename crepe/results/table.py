@@ -20,7 +20,6 @@ were not run are blank. Its columns after `dataset`, `model` and `seed`:
 import argparse
 import json
 from collections.abc import Iterator
-from itertools import product
 from typing import Any
 
 import polars as pl
@@ -115,8 +114,7 @@ def markdown(config: Config, found: list[Grid], partial: bool = False) -> str:
     parts = [f"# Study `{config.name}` beside the paper's table 4", ""]
     runs = [run for grid in found for run in grid.runs]
     if partial:
-        cells = [cell for cell in product(config.datasets, config.models) if config.chosen(*cell)]
-        parts += [f"**Partial: {len(runs)} of {len(cells) * len(config.seeds)} runs.**", ""]
+        parts += [f"**Partial: {len(runs)} of {len(config.runs)} runs.**", ""]
     parts += [_LEGEND]
     parts += [*(f"- {sign} {meaning}" for sign, meaning in (*MARKS.values(), *DOUBTS.values()) if sign), ""]
     for grid in found:

@@ -87,13 +87,14 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
         CrepeError: the model is no ConvNet, there are no such shards, or there is not enough memory.
     """
     place = set_up(device, deterministic=False)
-    entry, feature, settings, recipe = load(overlay).model(key)
+    spec = load(overlay).model(key)
+    settings, recipe = spec.network, spec.recipe
     manifest = shards.Manifest.read(folder)
-    if settings.kind != "convnet" or manifest.feature != entry.feature:
+    if settings.kind != "convnet" or manifest.feature != spec.model.feature:
         raise CrepeError(f"--model {key}", f"needs to be a ConvNet on {manifest.feature}, which {folder} holds")
     if rounds < 1:
         raise CrepeError(f"--rounds {rounds}", "must be 1 or more")
-    inputs = Inputs(symbols=manifest.symbols, length=feature.max_length, classes=len(manifest.classes))
+    inputs = Inputs(symbols=manifest.symbols, length=spec.feature.max_length, classes=len(manifest.classes))
     network = settings.build(inputs)
     assert isinstance(network, ConvNet)
     initialize(network, settings.init_std, 0)

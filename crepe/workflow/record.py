@@ -13,12 +13,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 
 from crepe import layout
 from crepe import options as shared
 from crepe.config import Config, load
+from crepe.config.jobs import jobs
 from crepe.errors import CrepeError
 
 EXPERIMENT = "DVC_EXP_NAME"
@@ -63,38 +63,9 @@ def record(config: Config) -> None:
 
 
 def files(config: Config) -> Iterator[Path]:
-    """Files and folders of a study that DVC keeps; the rest of its results is small text, for git."""
-    pairs = [pair for pair in product(config.datasets, config.models) if config.chosen(*pair)]
-    thesauri, published = set[str](), set[str]()
-    for key in config.datasets:
-        yield layout.archive(key)
-        yield layout.clean(key)
-        # An archive of one's own, or the demo's.
-        for source in config.dataset(key).sources:
-            if source.local and source.checksum is None and source.local.parts[:1] == ("data",):
-                yield source.local
-    shards = dict.fromkeys((config.catalog.models[model].feature, dataset) for dataset, model in pairs)
-    for feature, dataset in shards:
-        yield layout.shards(feature, dataset)
-        thesauri.add(config.feature(feature).thesaurus or "")
-    vectors = dict.fromkeys(
-        (_vectors(config, model), config.catalog.models[model].feature, dataset) for dataset, model in pairs
-    )
-    for key, feature, dataset in vectors:
-        if key:
-            yield layout.vectors(key, feature, dataset)
-            published.add(key)
-    yield from (layout.thesaurus(key) for key in sorted(thesauri - {""}))
-    yield from (layout.published_vectors(key) for key in sorted(published))
-    for (dataset, model), seed in product(pairs, config.seeds):
-        run = layout.run(config.name, dataset, model, seed)
-        yield run / layout.MODEL
-        yield run / layout.PREDICTIONS
-    yield layout.report(config.name)
-
-
-def _vectors(config: Config, model: str) -> str:
-    return config.catalog.models[model].vectors or ""
+    """Yield the files and folders of a study that DVC keeps."""
+    for job in jobs(config):
+        yield from job.kept
 
 
 def _restore() -> None:

@@ -11,12 +11,12 @@ import os
 import platform
 import shlex
 from collections.abc import Mapping
-from itertools import product
 from typing import Any, TextIO
 
 from crepe import layout
 from crepe.config import Config, load, merge
 from crepe.config.catalog import Dataset, Thesaurus, Vectors
+from crepe.config.jobs import jobs
 from crepe.data import store
 from crepe.workflow import lock
 from crepe.workflow.code import code
@@ -109,18 +109,18 @@ class Steps:
 
     def _model(self, key: str) -> dict[str, Any]:
         """The entry of a model and those that it names."""
-        catalog = self.config.catalog
-        model, feature, network, recipe = self.config.model(key)
+        catalog, spec = self.config.catalog, self.config.model(key)
+        model, feature = spec.model, spec.feature
         return {
             "catalog": {
                 "features": {model.feature: feature.as_dict()},
                 # Its name alone: the shards hold the synonyms.
                 "thesauri": {} if feature.thesaurus is None else {feature.thesaurus: {"sources": []}},
-                "networks": {model.network: network.as_dict()},
+                "networks": {model.network: spec.network.as_dict()},
                 "models": {key: model.as_dict()},
                 "vectors": {name: value.as_dict() for name, value in catalog.vectors.items() if name == model.vectors},
             },
-            "training": {model.training: recipe.as_dict()},
+            "training": {model.training: spec.recipe.as_dict()},
         }
 
     # --- Code: see `crepe.workflow.code`
@@ -190,28 +190,12 @@ class Steps:
 
     def runs(self, file: str) -> list[str]:
         """A file of every run of the study."""
-        return [
-            str(layout.run(self.config.name, dataset, model, seed) / file)
-            for dataset, model, seed in product(self.config.datasets, self.config.models, self.config.seeds)
-            if self.config.chosen(dataset, model)
-        ]
+        return [str(layout.run(self.config.name, *run) / file) for run in self.config.runs]
 
     def records(self) -> list[str]:
         """A small file of every job of the study, which appears when the job has ended well."""
-        config, done = self.config, list[tuple[str, ...]]()
-        for key in config.datasets:
-            sources = config.dataset(key).sources
-            done += [("demo_data",)] * (sources[0].local == layout.DEMO_ARCHIVE) + [("download", key), ("clean", key)]
-        for dataset, model in product(config.datasets, config.models):
-            if config.chosen(dataset, model):
-                feature, vectors = config.catalog.models[model].feature, config.catalog.models[model].vectors
-                done.append(("encode", feature, dataset))
-                if thesaurus := config.feature(feature).thesaurus:
-                    done.append(("thesaurus", thesaurus))
-                if vectors is not None:
-                    done.append(("vectors", vectors, feature, dataset))
-                    done += [("published", vectors)] * bool(config.vectors(vectors).sources)
-        flags = [str(layout.done(*keys)) for keys in dict.fromkeys(done)]
+        own = {"train", "evaluate", "table", "report"}
+        flags = [str(layout.done(job.rule, *job.keys)) for job in jobs(self.config) if job.rule not in own]
         return [*flags, *self.runs(layout.RECORD), *self.runs(layout.METRICS)]
 
     # --- Order and threads

@@ -36,10 +36,8 @@ def write(**changes: list[str]) -> Config:
     for number, dataset in enumerate(config.datasets):
         rows = config.dataset(dataset).classes * PER_CLASS
         _texts(dataset, config.dataset(dataset).fields, rows, number)
-        for model in config.models:
-            if config.chosen(dataset, model):
-                for seed in config.seeds:
-                    _run(config, dataset, model, seed)
+    for run in config.runs:
+        _run(config, *run)
     return config
 
 
@@ -69,11 +67,11 @@ def _shards(config: Config, dataset: str, feature: str, classes: list[str]) -> s
 
 
 def _run(config: Config, dataset: str, model: str, seed: int) -> None:
-    entry, feature, *_ = config.model(model)
+    spec = config.model(model)
     paper = config.dataset(dataset)
     classes = [f"Class number {n}" for n in range(1, paper.classes + 1)]
-    characters = feature.kind == "characters"
-    manifest = _shards(config, dataset, entry.feature, classes) if characters else "b" * 64
+    characters = spec.feature.kind == "characters"
+    manifest = _shards(config, dataset, spec.model.feature, classes) if characters else "b" * 64
     rows = paper.classes * PER_CLASS
     clean = {"test": digest(layout.clean(dataset) / "test.parquet")}
     folder = write_run(
@@ -112,10 +110,10 @@ def _run(config: Config, dataset: str, model: str, seed: int) -> None:
     write_text(folder / "history.csv", HISTORY + "".join(lines))
     reseal(folder)
     if characters:
-        symbols = len(feature.characters or "")
+        symbols = len(spec.feature.characters or "")
         weight = chance.normal(0, 0.05, (8, symbols, 1, 7)).astype(np.float32)
         held = {"convolutions.0.weight": torch.from_numpy(weight), "convolutions.0.bias": torch.zeros(8)}
-        about = {"feature": feature.as_dict(), "network": {"kind": "convnet"}}
+        about = {"feature": spec.feature.as_dict(), "network": {"kind": "convnet"}}
         tensors.write(folder / "model.safetensors", about, held)
         for epoch in range(0, EPOCHS + 1, 6):
             scale = 1 if epoch == EPOCHS else 0.5

@@ -420,15 +420,16 @@ def study(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config,
 
 def make(study: tuple[Config, Path]) -> Training:
     config, folder = study
-    _, feature, network, recipe = config.model("conv-small")
+    spec = config.model("conv-small")
+    network = spec.network
     manifest = Manifest.read(folder)
-    net = network.build(Inputs(symbols=manifest.symbols, length=feature.max_length, classes=2))
+    net = network.build(Inputs(symbols=manifest.symbols, length=spec.feature.max_length, classes=2))
     initialize(net, network.init_std, 0)
     return Training(
         title="t",
         network=net,
         dtype=torch.float32,
-        recipe=replace(recipe, batches_per_epoch=20),
+        recipe=replace(spec.recipe, batches_per_epoch=20),
         seed=0,
         train=training(folder, manifest, CPU),
         test=Split(shards.read(folder, "test"), CPU),

@@ -24,13 +24,14 @@ CPU = torch.device("cpu")
 
 
 def make(tiny: Tiny, model: str = "conv-small", seed: int = 0) -> Training:
-    entry, feature, network, recipe = tiny.config.model(model)
-    folder = tiny.folder / entry.feature
+    spec = tiny.config.model(model)
+    network = spec.network
+    folder = tiny.folder / spec.model.feature
     manifest = Manifest.read(folder)
-    net = network.build(Inputs(symbols=manifest.symbols, length=feature.max_length, classes=2))
+    net = network.build(Inputs(symbols=manifest.symbols, length=spec.feature.max_length, classes=2))
     initialize(net, network.init_std, seed)
     splits = {split: Split(read(folder, split), CPU) for split in ("train", "test")}
-    recipe = replace(recipe, batches_per_epoch=20)
+    recipe = replace(spec.recipe, batches_per_epoch=20)
     return Training(
         title="t",
         network=net,

@@ -17,9 +17,10 @@ from tests.support.shards import Tiny
 
 
 def make(tiny: Tiny, device: str, max_grad_norm: float | None = None) -> tuple[ConvNet, Split, Sampler, Step]:
-    entry, feature, settings, recipe = tiny.config.model("conv-small")
-    folder = tiny.folder / entry.feature
-    network = settings.build(Inputs(symbols=Manifest.read(folder).symbols, length=feature.max_length, classes=2))
+    spec = tiny.config.model("conv-small")
+    settings, recipe = spec.network, spec.recipe
+    folder = tiny.folder / spec.model.feature
+    network = settings.build(Inputs(symbols=Manifest.read(folder).symbols, length=spec.feature.max_length, classes=2))
     assert isinstance(network, ConvNet)
     initialize(network, settings.init_std, 0)
     network.to(device)

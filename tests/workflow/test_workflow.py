@@ -5,11 +5,13 @@ import json
 import re
 import resource
 import shlex
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from crepe import config
+from crepe.config.jobs import jobs
 from crepe.monitor.board import look
 from tests.support import tiny
 from tests.support.paths import ROOT
@@ -281,7 +283,7 @@ def test_a_mirror_of_the_same_archive_makes_nothing_run_again(tmp_path):
     assert "Nothing to be done" in tiny.run(tmp_path, "snakemake", "--cores", "1", "data/raw/toys.tgz")
 
 
-def test_a_thesaurus_is_fetched_once_and_is_for_english_texts(tmp_path):
+def test_a_thesaurus_is_fetched_once_and_is_for_english_texts(tmp_path, monkeypatch):
     tiny.project(tmp_path, ("toys", "others"), ("conv-small", "conv-small-th"))
     path = tmp_path / "archives/th.dat"
     path.write_text("UTF-8\ngoal|1\n(noun)|end|objective\n")
@@ -302,6 +304,8 @@ def test_a_thesaurus_is_fetched_once_and_is_for_english_texts(tmp_path):
     ends = {"table": 1, "report": 1}
     found = tiny.planned(tmp_path)
     assert found == {"download": 2, "clean": 2, "thesaurus": 1, "encode": 3, "train": 3, "evaluate": 3, **ends}
+    monkeypatch.chdir(tmp_path)
+    assert found == Counter(job.rule for job in jobs(config.load()))
     tiny.run(tmp_path, "snakemake", "--cores", "1", "data/shards/chars-th/toys/manifest.json")
     assert (tmp_path / "data/raw/th_en_US_v2.dat").read_bytes() == path.read_bytes()
     assert json.loads((tmp_path / "data/shards/chars-th/toys/manifest.json").read_text())["thesaurus"] == tiny.sha256(
