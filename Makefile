@@ -2,13 +2,15 @@
 # make quick  sets up, runs the fast tests
 # make test   sets up, runs all tests; ARGS=tests/training runs some
 # make check  format, lint, types, generated schema, layers of imports
+# make example  the workflow on the smallest study (.test/), with Snakemake's report of it
+# make upgrade  renews the pinned versions and prints what changed
 # make chaos  kills every phase at random moments and compares what comes out (tests/support/chaos.py)
 # make screenshots STUDY=results/demo   the README's pictures of a study's report
 PYTHON ?= $(firstword $(shell command -v python3.11 python3))
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo quick test check chaos screenshots
+.PHONY: demo quick test check example upgrade chaos screenshots
 .NOTPARALLEL:
 
 demo: .venv/installed
@@ -32,6 +34,14 @@ check: .venv/installed
 	lint-imports
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+
+EXAMPLE := snakemake --directory .test --cores 2 --configfile config/demo.yaml .test/config.yaml
+example: .venv/installed
+	$(EXAMPLE)
+	$(EXAMPLE) --report results/snakemake.html
+
+upgrade: .venv/installed
+	python .ci/upgrade.py
 
 chaos: .venv/installed
 	python -m tests.support.chaos

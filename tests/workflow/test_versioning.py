@@ -190,7 +190,7 @@ def test_the_page_does_what_it_says(origin):
     shell = ("bash", "-e", "-c")
     tiny.run(origin, *shell, "\n".join(before))
     # The change between two tables.
-    tiny.update(origin / "config/config.yaml", {"training": {"counts": {"epochs": 1}}})
+    tiny.update(origin / "config/config.yaml", {"training": {"counts": {"epochs": 1, "learning_rate": 0.00001}}})
     text = tiny.run(origin, *shell, "\n".join(after))
     assert re.search(r"^results/paper/metrics/ag_news.json +bow ", text, flags=re.M)
     assert "dvc_plots/index.html" in text

@@ -12,7 +12,7 @@ rule clean:
     benchmark:
         layout.log("clean", "{dataset}", suffix="tsv")
     conda:
-        "../../environment.yml"
+        "../envs/data.yml"
     threads: 1
     resources:
         mem_mb=8_000,

@@ -3,9 +3,11 @@
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import update_config
 
 import crepe.config
@@ -41,6 +43,11 @@ os.environ |= {
     # Jobs do not outlive this process.
     processes.PARENT: str(os.getpid()),
 }
+
+
+if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    # The environments have what the package needs; the package itself is this one. Snakemake hides PYTHONPATH from them.
+    shell.prefix(f'crepe() {{ PYTHONPATH={quote(str(Path(crepe.__file__).parents[1]))} python -m crepe "$@"; }}; ')
 
 
 # On a cluster these run where Snakemake does: downloads need the internet, and the others take seconds.

@@ -8,7 +8,7 @@ rule demo_data:
     benchmark:
         layout.log("demo_data", suffix="tsv")
     conda:
-        "../../environment.yml"
+        "../envs/data.yml"
     threads: 1
     resources:
         mem_mb=2_000,
@@ -31,7 +31,7 @@ rule download:
     benchmark:
         layout.log("download", "{dataset}", suffix="tsv")
     conda:
-        "../../environment.yml"
+        "../envs/data.yml"
     threads: 1
     resources:
         mem_mb=1_000,

@@ -17,7 +17,7 @@ rule encode:
     benchmark:
         layout.log("encode", "{feature}", "{dataset}", suffix="tsv")
     conda:
-        "../../environment.yml"
+        "../envs/data.yml"
     threads: 1
     resources:
         mem_mb=8_000,

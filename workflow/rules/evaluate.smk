@@ -14,7 +14,7 @@ rule evaluate:
     # Each model is tested right after its training.
     priority: 1
     conda:
-        "../../environment.yml"
+        "../envs/train.yml"
     threads: steps.model_threads
     resources:
         gpu=1,

@@ -12,7 +12,7 @@ rule table:
     benchmark:
         layout.log(study.name, "table", suffix="tsv")
     conda:
-        "../../environment.yml"
+        "../envs/results.yml"
     threads: 1
     resources:
         mem_mb=2_000,
@@ -43,7 +43,7 @@ rule report:
     benchmark:
         layout.log(study.name, "report", suffix="tsv")
     conda:
-        "../../environment.yml"
+        "../envs/results.yml"
     threads: 1
     resources:
         mem_mb=4_000,

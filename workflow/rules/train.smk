@@ -13,7 +13,7 @@ rule train:
         layout.log(study.name, "train", "{dataset}", "{model}", "{seed}", suffix="tsv")
     priority: steps.train_priority
     conda:
-        "../../environment.yml"
+        "../envs/train.yml"
     threads: steps.model_threads
     resources:
         gpu=1,

@@ -11,7 +11,7 @@ rule vectors:
     benchmark:
         layout.log("vectors", "{vectors}", "{feature}", "{dataset}", suffix="tsv")
     conda:
-        "../../environment.yml"
+        "../envs/data.yml"
     threads: 1
     resources:
         mem_mb=8_000,
