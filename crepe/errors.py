@@ -14,11 +14,13 @@ class CrepeError(Exception):
         remedy: what to do.
     """
 
-    def __init__(self, subject: str | Path, fault: str = "", remedy: str = "") -> None:
+    def __init__(self, subject: str | Path, fault: str, remedy: str = "") -> None:
         self.subject, self.fault, self.remedy = str(subject), fault, remedy
         super().__init__(self.subject, fault, remedy)
 
     def __str__(self) -> str:
-        """The message: `subject: fault; remedy`."""
-        message = f"{self.subject}: {self.fault}" if self.fault else self.subject
-        return f"{message}; {self.remedy}" if self.remedy else message
+        """The message: `subject: fault; remedy`. The remedy stands in its own line below a fault of several lines."""
+        message = f"{self.subject}: {self.fault}"
+        if not self.remedy:
+            return message
+        return f"{message}\n{self.remedy}" if "\n" in self.fault else f"{message}; {self.remedy}"

@@ -25,8 +25,9 @@ from polars.io.plugins import register_io_source
 from crepe import config, layout
 from crepe.config.catalog import Dataset
 from crepe.data.archive import extracted
+from crepe.data.clean_record import CleanRecord
 from crepe.errors import CrepeError
-from crepe.io.files import alone, digest, replacing, write_json
+from crepe.io.files import alone, digest, replacing
 from crepe.io.progress import Meter, meter
 from crepe.options import add_config
 
@@ -69,24 +70,24 @@ def main(options: argparse.Namespace) -> None:
     )
 
 
-def clean(key: str, dataset: Dataset, archive: Path, output: Path) -> dict[str, Any]:
+def clean(key: str, dataset: Dataset, archive: Path, output: Path) -> CleanRecord:
     """Write `train.parquet`, `test.parquet` and `clean.json`, all of them or none.
 
     The Parquet files have `label` (Int32, from 0) and `field_1`, `field_2`, ... (String) in the order of the CSV file;
-    `clean.json` has the dataset's key, the archive's sha256, rows, the names of the classes and the files' sha256.
+    `clean.json` is their `CleanRecord`.
 
     Args:
         key: the dataset's key.
-        dataset: what the archive must hold.
+        dataset: the dataset's entry in the configuration, which the archive must match.
         archive: the archive.
-        output: a folder.
+        output: folder to write to.
 
     Returns:
-        What stands in `clean.json`.
+        The record, as written.
 
     Raises:
-        CrepeError: the archive is damaged, a line of it is not as it should be, or it does not hold what the
-            configuration says; the text names the archive, the file in it and the line.
+        CrepeError: the archive is damaged, a line of it is malformed, or it does not match the configuration; the
+            message names the archive, the file in it and the line.
     """
     with (
         alone(output),
@@ -110,19 +111,19 @@ def clean(key: str, dataset: Dataset, archive: Path, output: Path) -> dict[str, 
             if split == "train" and not counts.all():
                 lacking = int(counts.argmin())
                 raise CrepeError(name, f"class {lacking + 1} ({names[lacking]}) has no rows to learn from", _MEND)
-        facts = {
-            "dataset": key,
-            "archive": digest(archive),
-            "rows": {"train": dataset.train_rows, "test": dataset.test_rows},
-            "classes": names,
-            "sha256": {"train": digest(train), "test": digest(test)},
-        }
-        write_json(summary, facts)
-    return facts
+        record = CleanRecord(
+            dataset=key,
+            archive=digest(archive),
+            rows={"train": dataset.train_rows, "test": dataset.test_rows},
+            classes=names,
+            sha256={"train": digest(train), "test": digest(test)},
+        )
+        record.write(summary)
+    return record
 
 
 def _class_names(name: str, path: Path | None, classes: int) -> list[str]:
-    """The names of the classes, a line each; their numbers if the archive does not name them."""
+    """Read the names of the classes, a line each; numbers if the archive does not name them."""
     if path is None:
         return [str(number) for number in range(1, classes + 1)]
     try:

@@ -176,7 +176,7 @@ def _from_any(key: str, entry: Entry, path: Path, file: _File, kept: Path | None
     entries = f"catalog.{file.section}.{key}.sources"
     remedy = f"Put the {file.noun} {place}, or name another source in the configuration: {entries}"
     listed = faults or ["  the configuration names none"]
-    raise CrepeError("\n".join([f"no source has the {file.noun} of {key}:", *listed, remedy]))
+    raise CrepeError(key, "\n".join([f"no source has the {file.noun}:", *listed]), remedy)
 
 
 def _file(entry: Entry) -> _File:

@@ -10,17 +10,17 @@ and written last: a folder that has one is whole.
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from crepe import config, layout
 from crepe.data import shards
+from crepe.data.clean_record import CleanRecord
 from crepe.data.published import check_published
 from crepe.data.shards import Manifest
 from crepe.errors import CrepeError
 from crepe.features import Codes, FeatureSettings
-from crepe.io.files import alone, check, read_json, replacing
+from crepe.io.files import alone, check, replacing
 from crepe.io.progress import Meter, meter
 from crepe.options import add_config
 from crepe.ragged import Ragged
@@ -64,10 +64,10 @@ def encode(
     Args:
         key: the dataset's key.
         name: the feature's key.
-        feature: how text becomes integers.
+        feature: the feature's settings.
         clean: the folder that `crepe clean` wrote.
-        output: a folder. Shards in it that the new manifest does not name are removed.
-        thesaurus: the file of the feature's thesaurus, if it has one; its usual place if None.
+        output: folder to write to. Shards in it that the new manifest does not name are removed.
+        thesaurus: file of the feature's thesaurus, if it has one; None for `layout.thesaurus`.
 
     Returns:
         The manifest, as written.
@@ -76,7 +76,7 @@ def encode(
         CrepeError: the clean files or the thesaurus are missing, damaged or another dataset's, or the folder cannot be
             written.
     """
-    facts = _facts(key, clean)
+    record = _record(key, clean)
     thesaurus = (thesaurus or layout.thesaurus(feature.thesaurus)) if feature.thesaurus else None
     coder = feature.coder(clean / "train.parquet", thesaurus)
     manifest = Manifest(
@@ -86,10 +86,10 @@ def encode(
         symbols=coder.symbols,
         length=feature.max_length,
         source=coder.source,
-        classes=facts["classes"],
-        rows=facts["rows"],
-        archive=facts["archive"],
-        clean=facts["sha256"],
+        classes=record.classes,
+        rows=record.rows,
+        archive=record.archive,
+        clean=record.sha256,
         thesaurus=coder.replaceable.source if coder.replaceable else None,
     )
     splits = {split: (split, coder.column, coder.codes) for split in shards.SPLITS}
@@ -125,20 +125,15 @@ def _parts(rows: pl.LazyFrame, column: pl.Expr, codes: Codes, done: Meter) -> It
         done.advance(len(batch))
 
 
-def _facts(key: str, clean: Path) -> dict[str, Any]:
-    """What clean.json says, after a look at whether the Parquet files beside it are those it speaks of."""
-    path, again = clean / "clean.json", f"run `crepe clean {key}` again"
-    facts = read_json(path, again)
-    try:
-        found = {name: facts[name] for name in ("dataset", "archive", "rows", "classes", "sha256")}
-        named = {split: found["sha256"][split] for split in shards.SPLITS}
-    except (KeyError, TypeError) as error:
-        raise CrepeError(path, f"lacks {error}", again) from error
-    if found["dataset"] != key:
-        raise CrepeError(path, f"is of {found['dataset']}, not of {key}", "give the right folder with --clean")
-    for split, expected in named.items():
-        check(clean / f"{split}.parquet", expected, "clean.json", again)
-    return found
+def _record(key: str, clean: Path) -> CleanRecord:
+    """Read clean.json, and compare the Parquet files beside it with its checksums."""
+    record = CleanRecord.read(clean, key)
+    path = clean / layout.CLEAN_RECORD
+    if record.dataset != key:
+        raise CrepeError(path, f"is of {record.dataset}, not of {key}", "give the right folder with --clean")
+    for split, sha256 in record.sha256.items():
+        check(clean / f"{split}.parquet", sha256, layout.CLEAN_RECORD, f"run `crepe clean {key}` again")
+    return record
 
 
 def _remove(path: Path) -> None:

@@ -798,7 +798,7 @@ def test_a_thesaurus(serve, tmp_path):
 def test_what_is_no_thesaurus_is_refused(serve, target, content, fault):
     with pytest.raises(CrepeError) as caught:
         download("x", Thesaurus(sources=(source(serve(server.good, content=content).url, content),)), target)
-    assert str(caught.value).startswith("no source has the thesaurus of x:\n")
+    assert str(caught.value).startswith("x: no source has the thesaurus:\n")
     assert fault in str(caught.value)
     assert "name another source in the configuration: catalog.thesauri.x.sources" in str(caught.value)
     assert not target.exists()
@@ -823,7 +823,7 @@ def test_word_vectors(serve, tmp_path):
     download("x", Vectors(vector_size=2, sources=(source(one.url, content),)), target)
     assert arrived(target, content)
     wrong = source(serve(server.good, content=content[:-30]).url, content[:-30])
-    with pytest.raises(CrepeError, match=r"(?s)no source has the file of word vectors of x:.*is not a whole file"):
+    with pytest.raises(CrepeError, match=r"(?s)x: no source has the file of word vectors:.*is not a whole file"):
         download("x", Vectors(vector_size=2, sources=(wrong,)), tmp_path / "other.bin.gz")
     assert not (tmp_path / "other.bin.gz").exists()
 
@@ -881,7 +881,7 @@ def test_failure_lists_every_source_and_what_to_do(serve, target, tmp_path):
         target, source(one.url, name="one"), source(two.url), Source(name="here", url=f"file://{tmp_path}/none")
     )
     assert text.splitlines() == [
-        "no source has the archive of x:",
+        "x: no source has the archive:",
         f"  one, {one.url}: answers 404 Not Found",
         f"  {two.url}: answers with an HTML page, as Google Drive does when its quota is spent",
         f"  here, file://{tmp_path}/none: there is no such file",
@@ -890,7 +890,7 @@ def test_failure_lists_every_source_and_what_to_do(serve, target, tmp_path):
 
 
 def test_no_sources(target):
-    assert "no source has the archive of x:\n  the configuration names none\n" in fails(target)
+    assert "x: no source has the archive:\n  the configuration names none\n" in fails(target)
 
 
 MISBEHAVIOURS = [
@@ -969,7 +969,7 @@ def test_command_fails_without_traceback(serve, target):
     text = overlay(source(serve(server.page("text/html")).url))
     done = run("download", "x", "--output", str(target), "--config", text)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[1] == "crepe download: no source has the archive of x:"
+    assert done.stderr.splitlines()[1] == "crepe download: x: no source has the archive:"
     assert "Traceback" not in done.stderr
     assert not target.exists()
 

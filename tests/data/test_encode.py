@@ -158,7 +158,7 @@ def test_no_manifest_while_shards_change(tmp_path, monkeypatch):
     encoded(tmp_path, rows, CHARS)
 
     def full(*_):
-        raise CrepeError("the disk is full")
+        raise CrepeError("x.arrow", "the disk is full")
 
     monkeypatch.setattr(shards, "write", full)
     with pytest.raises(CrepeError, match="disk is full"):
@@ -197,7 +197,7 @@ def damage_facts(folder):
             r"test.parquet: is damaged, or not the file that clean.json speaks of .* run `crepe clean toys` again",
         ),
         (lambda folder: (folder / "test.parquet").unlink(), r"test.parquet: is missing; run `crepe clean toys` again"),
-        (damage_facts, r"clean.json: lacks 'rows'; run `crepe clean toys` again"),
+        (damage_facts, r"clean.json: rows: is missing; run `crepe clean toys` again"),
         (
             lambda folder: (folder / "clean.json").write_text("{"),
             r"clean.json: is damaged, .* run `crepe clean toys` again",

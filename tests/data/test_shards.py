@@ -79,7 +79,7 @@ def test_names():
 def test_nothing_is_written_when_a_part_fails(tmp_path):
     def parts():
         yield Ragged.from_rows(ROWS)
-        raise CrepeError("no more")
+        raise CrepeError("x", "no more")
 
     with pytest.raises(CrepeError, match="no more"):
         shards.write(tmp_path / "x.arrow", parts())

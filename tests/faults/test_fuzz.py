@@ -156,7 +156,7 @@ def test_shards_that_the_manifest_agrees_with(whole, folder, data):
         try:
             rows = shards.read(folder, "train")
         except CrepeError as error:
-            raise CrepeError(f"{path}: {error}") from error
+            raise CrepeError(path, str(error)) from error
         assert rows.offsets[-1] == len(rows.values)
         assert 0 <= rows.labels.min() <= rows.labels.max() < 3
         assert 0 <= rows.values.min() <= rows.values.max() <= 40

@@ -173,8 +173,7 @@ def made(capsys, path, *options):
     texts = pl.exclude("label")
     rows = pl.concat([pl.read_parquet(f"clean/{split}.parquet") for split in ("train", "test")])
     return said, [
-        (facts["classes"][label], text)
-        for label, text in rows.select("label", pl.concat_str(texts, separator="|")).rows()
+        (facts.classes[label], text) for label, text in rows.select("label", pl.concat_str(texts, separator="|")).rows()
     ]
 
 

@@ -60,7 +60,7 @@ def read(name):
     (source,) = config.dataset(name).sources
     facts = clean(name, config.dataset(name), source.local, Path("clean"))
     frames = (pl.read_parquet(f"clean/{split}.parquet") for split in ("train", "test"))
-    return facts["classes"], *(frame.rows() for frame in frames)
+    return facts.classes, *(frame.rows() for frame in frames)
 
 
 def test_a_table_becomes_a_dataset_that_the_workflow_takes(capsys):

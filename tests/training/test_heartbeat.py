@@ -51,11 +51,11 @@ def test_a_fault_is_told_and_goes_with_the_next_start(tmp_path):
     def fail():
         with writing(tmp_path) as writer:
             writer.write(BEAT)
-            raise CrepeError("the loss is nan")
+            raise CrepeError("t", "the loss is nan")
 
     with pytest.raises(CrepeError):
         fail()
-    assert read(tmp_path).fault == "the loss is nan"
+    assert read(tmp_path).fault == "t: the loss is nan"
     assert not read(tmp_path).alive
     with writing(tmp_path):
         assert read(tmp_path) is None

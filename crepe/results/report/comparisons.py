@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from crepe import layout
 from crepe.config import Config
-from crepe.errors import CrepeError
-from crepe.io.files import read_json
+from crepe.data.clean_record import CleanRecord
 from crepe.results import paper as tables
 from crepe.results.grid import Cell, Grid
 
@@ -98,7 +96,7 @@ def statistics(found: list[Grid], config: Config) -> list[Statistics]:
     """Compare the sizes of the datasets with the paper's table 3; ours are from the clean data, else from the runs.
 
     Raises:
-        CrepeError: the table or the summary of clean data cannot be read.
+        CrepeError: the table or the record of clean text cannot be read.
     """
     table, lines = tables.datasets(), []
     for grid in found:
@@ -106,27 +104,15 @@ def statistics(found: list[Grid], config: Config) -> list[Statistics]:
             compared = table.get(dataset if dataset in table else config.dataset(dataset).paper or "")
             theirs = {name: getattr(compared, name) for name in NUMBERS} if compared else {}
             records = [run.record for run in grid.runs if run.record.dataset == dataset]
-            clean = layout.clean(dataset) / layout.CLEAN_RECORD
-            facts = (
-                [_clean(clean, dataset)]
-                if clean.exists()
-                else [(len(record.classes), record.rows.train, record.rows.test) for record in records]
-            )
+            facts = [(len(record.classes), record.rows.train, record.rows.test) for record in records]
+            if (layout.clean(dataset) / layout.CLEAN_RECORD).exists():
+                clean = CleanRecord.read(layout.clean(dataset), dataset)
+                facts = [(len(clean.classes), clean.rows["train"], clean.rows["test"])]
             epochs = [record.training.batches_per_epoch or 0 for record in records]
             ours = dict(zip(NUMBERS, (*zip(*facts, strict=True), epochs) if facts else (), strict=False))
             known = {name: sorted(set(values)) for name, values in ours.items() if values}
             lines.append(Statistics(title, theirs, known))
     return lines
-
-
-def _clean(path: Path, dataset: str) -> tuple[int, int, int]:
-    """Numbers of classes, train rows and test rows of the clean data."""
-    remedy = f"run `crepe clean {dataset}` again"
-    content = read_json(path, remedy)
-    try:
-        return len(content["classes"]), int(content["rows"]["train"]), int(content["rows"]["test"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CrepeError(path, f"is no record of clean data ({error!r})", remedy) from error
 
 
 @dataclass(slots=True)
