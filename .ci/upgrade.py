@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-CONDA_NAMES = {"pytorch-gpu": "torch", "snakemake-minimal": "snakemake", "matplotlib-base": "matplotlib"}
+CONDA_NAMES = {"pytorch-gpu": "torch", "snakemake-minimal": "snakemake"}
 """Packages with another name in conda-forge than in PyPI."""
 
 

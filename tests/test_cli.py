@@ -9,7 +9,7 @@ from crepe import __version__
 from crepe.cli import COMMANDS, main
 from tests.support.paths import ROOT
 
-HEAVY = {"torch", "polars", "pyarrow", "numpy", "requests", "matplotlib", "rich"}
+HEAVY = {"torch", "polars", "pyarrow", "numpy", "requests", "PIL", "rich"}
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -18,6 +18,11 @@ from crepe.io.files import replacing
 from crepe.layout import FIRST_LAYER
 from crepe.options import add_shards
 
+CELL, FONT = 16, 13
+"""Size of a weight, and of the letters, in pixels."""
+NAMES, TITLE, LABELS = 80, 36, 28
+"""Pixels to the left of a kernel for the epochs' names, above it for its title, and below it for the characters."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
@@ -42,29 +47,25 @@ def main(options: argparse.Namespace) -> None:
 
 def _picture(layer: Layer, chosen: list[int], film: dict[int, np.ndarray]) -> bytes:
     """Draw the chosen kernels from epoch to epoch, with epochs and characters labelled, as a PNG file."""
-    import matplotlib
-    from matplotlib.figure import Figure
+    from PIL import Image, ImageDraw, ImageFont
 
-    places = layer.kernels.shape[2]
-    lines = len(film) * (places + 1) - 1
-    signs = list(layer.characters.replace("\n", "⏎"))
-    # In inches, laid out by hand: matplotlib's own layout takes seconds for so many labels.
-    width, left, above, drawn, below = 11.0, 0.7, 0.3, 0.1 * lines, 0.25
-    height = len(chosen) * (above + drawn + below)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        figure = Figure(figsize=(width, height))
-        for place, kernel in enumerate(chosen):
-            bottom = height - (place + 1) * (above + drawn + below) + below
-            axes = figure.add_axes((left / width, bottom / height, 0.99 - left / width, drawn / height))
-            pixels = levels([epoch[place] for epoch in film.values()])
-            axes.imshow(PALETTE[pixels], aspect="auto", interpolation="none")
-            axes.set_title(f"kernel {kernel}", fontsize=9, loc="left")
-            axes.set_xticks(range(len(signs)), signs, fontsize=8, family="monospace")
-            middles = [number * (places + 1) + (places - 1) / 2 for number in range(len(film))]
-            axes.set_yticks(middles, [f"epoch {epoch}" for epoch in film], fontsize=8)
-            axes.tick_params(length=0)
-            axes.spines[:].set_visible(False)
-        stream = BytesIO()
-        figure.savefig(stream, format="png", dpi=120, metadata={"Software": None})
+    places, signs = layer.kernels.shape[2], [{"\n": "\\n"}.get(sign, sign) for sign in layer.characters]
+    width, height = len(signs) * CELL, (len(film) * (places + 1) - 1) * CELL
+    step = TITLE + height + LABELS
+    image = Image.new("RGB", (NAMES + width + CELL, len(chosen) * step), "white")
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(FONT)
+    for number, kernel in enumerate(chosen):
+        top = number * step + TITLE
+        pixels = PALETTE[levels([epoch[number] for epoch in film.values()])]
+        tile = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
+        image.paste(tile, (NAMES, top), tile)
+        draw.text((NAMES, top - 8), f"kernel {kernel}", "black", font, anchor="ls")
+        for place, epoch in enumerate(film):
+            middle = top + (place * (places + 1) + places / 2) * CELL
+            draw.text((NAMES - 8, middle), f"epoch {epoch}", "black", font, anchor="rm")
+        for place, sign in enumerate(signs):
+            # From a common baseline, below the tile.
+            draw.text((NAMES + (place + 0.5) * CELL, top + height + 16), sign, "black", font, anchor="ms")
+    stream = BytesIO()
+    image.save(stream, "png", optimize=True)
     return stream.getvalue()

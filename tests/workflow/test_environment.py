@@ -11,7 +11,7 @@ import yaml
 
 from tests.support.paths import ROOT
 
-RENAMED = {"pytorch-gpu": "torch", "snakemake-minimal": "snakemake", "matplotlib-base": "matplotlib"}
+RENAMED = {"pytorch-gpu": "torch", "snakemake-minimal": "snakemake"}
 
 
 def pins() -> dict[str, str]:
