@@ -134,6 +134,41 @@ def test_an_experiment_trains_what_it_changes_and_is_applied(clone):
     tiny.run(clone, "dvc", "checkout", "--quiet", "--force")
 
 
+@pytest.fixture
+def another(origin, tmp_path):
+    """A clone of a test's own."""
+    folder = tmp_path / "clone"
+    tiny.run(origin.parent, "git", "clone", "--quiet", str(origin), str(folder))
+    tiny.run(folder, "dvc", "pull", "--quiet")
+    return folder
+
+
+def test_a_study_of_its_own_takes_the_data_that_is_there(another):
+    mine = {"name": "mine", "models": ["bow"], "training": {"counts": {"epochs": 3}}}
+    tiny.write(another / "config/mine.yaml", mine)
+    tiny.run(another, "crepe", "pipeline", "--config", "config/mine.yaml")
+    text = tiny.run(another, "dvc", "repro", "results/mine/dvc.yaml")
+    assert re.findall(r"^start (.*)$", text, flags=re.M) == [
+        *("train toys bow 0", "evaluate toys bow 0", "table", "report", "all"),
+    ]
+    tiny.commit(another)
+    assert "up to date" in tiny.run(another, "dvc", "status")
+    assert "results/mine/metrics/toys.json" in tiny.run(another, "dvc", "metrics", "show")
+
+
+def test_a_bad_dataset_leaves_a_partial_table(another):
+    bad = tiny.dataset() | {"train_rows": tiny.ROWS["train"] + 1}
+    tiny.update(another / "config/datasets.yaml", {"catalog": {"datasets": {"more": bad}}})
+    tiny.update(another / "config/config.yaml", {"datasets": ["toys", "more"]})
+    text = tiny.run(another, "dvc", "repro", status=255)
+    assert "Error in rule clean:" in text
+    partial = tiny.lines(another / layout.partial("tiny"), "error_pct")
+    assert [(line["dataset"], line["model"]) for line in partial] == [("toys", "bow"), ("toys", "conv-small")]
+    assert "**Partial: 2 of 4 runs.**" in (another / layout.partial("tiny", "md")).read_text()
+    # The archive was good, and is recorded.
+    assert (another / "data/raw/more.tgz.dvc").exists()
+
+
 def test_a_failed_cell_leaves_the_others_recorded_and_fails_again(clone):
     """A learning rate that no training survives: no old figure passes for a new one, however often it is tried."""
     tiny.update(clone / "config/config.yaml", {"training": {"counts": {"learning_rate": 1e30, "epochs": 3}}})
