@@ -135,6 +135,7 @@ def init(
     write_text(study, _study(key, file, test, archive, columns, list(rows["train"]), totals))
     tell(f"written: {archive}, {study}")
     tell(f"to run it: snakemake --cores all --resources gpu=1 all --configfile {study}")
+    tell(f"to run and record it with DVC: crepe pipeline --config {study} && dvc repro {layout.pipeline(key)}")
 
 
 def _key(name: str | None, file: Path) -> str:

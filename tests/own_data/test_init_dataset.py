@@ -74,12 +74,14 @@ def test_a_table_becomes_a_dataset_that_the_workflow_takes(capsys):
     classes, train, test = read("my-pets")
     assert classes == ["cats", "dogs"]
     assert sorted([*train, *test]) == sorted((classes.index(label), text) for label, text in content)
-    assert said[-5:] == [
+    assert said[-6:] == [
         f"class cats: {sum(row[0] == 0 for row in train)} train rows, {sum(row[0] == 0 for row in test)} test rows",
         f"class dogs: {sum(row[0] == 1 for row in train)} train rows, {sum(row[0] == 1 for row in test)} test rows",
         f"in all: {len(train)} train rows, {len(test)} test rows (some 10%, by a hash of the text with seed 0)",
         "written: data/own/my-pets.tgz, config/my-pets.yaml",
         "to run it: snakemake --cores all --resources gpu=1 all --configfile config/my-pets.yaml",
+        "to run and record it with DVC: crepe pipeline --config config/my-pets.yaml"
+        " && dvc repro results/my-pets/dvc.yaml",
     ]
     assert not [line for line in said if line.startswith("odd")]
     config = load("config/my-pets.yaml")
