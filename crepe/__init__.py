@@ -14,7 +14,7 @@ _MODULES = {"load": "crepe.inference.classifier", "quantize": "crepe.text.alphab
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for only then: `crepe --help` needs none of it."""
+    """Import a name's module when the name is first used: `crepe --help` needs none of them."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)

@@ -56,8 +56,8 @@ _STREAM_ERRORS = {errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO, errno.EFBIG
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
-    Standard output that is full or closed is a fault like any other. Where its reader has ended, as `head` does, the
-    status is that of a program that the signal SIGPIPE ends, and nothing is said.
+    If standard output is full or closed, that is an error like any other. If its reader has ended, as `head` does, the
+    status is that of a program that SIGPIPE ended, without a message.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
@@ -113,11 +113,11 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _open_streams() -> None:
-    """Put streams in the place of those that were closed before the start, and let any text be written."""
+    """Replace streams that were closed before the start, and let any text be written."""
     if sys.stdin is None:
         sys.stdin = Path(os.devnull).open()  # noqa: SIM115
     if sys.stdout is None:
-        # To write to it is an error, as it is with the closed one; to print nothing is none.
+        # Writing to it is an error, as with the closed one; printing nothing is not.
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
@@ -127,6 +127,6 @@ def _open_streams() -> None:
 
 
 def _drop(stream: IO[str]) -> None:
-    """Drop what is left in a stream that takes no more: Python would try once more at the end, and complain."""
+    """Drop the rest of a stream that cannot be written: Python would try again at its end, and complain."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

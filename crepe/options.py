@@ -48,5 +48,5 @@ def add_partial(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--partial",
         action="store_true",
-        help="of an unfinished study: write partial.* in place of the whole, without runs of other settings",
+        help="write partial.* of an unfinished study, and leave out runs of other settings",
     )

@@ -26,7 +26,7 @@ class Batches(Generic[Item, Answer]):
         compute: answer the items of a batch; runs in the thread.
         compute_apart: answer the items of one request that takes long. It is never gathered; if both kinds wait,
             they take turns.
-        size: gather at most this many items; a request is not split, so one that has more is a batch of its own.
+        size: gather at most this many items; a request is not split, so one that has more makes a batch alone.
         initialize: run first in the thread.
     """
 

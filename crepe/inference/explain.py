@@ -23,7 +23,7 @@ import regex
 from crepe.features import Units
 
 MOST = 256
-"""Most times that a text is blanked; in a longer text, more neighbours are blanked at a time."""
+"""Maximum number of times a text is blanked; in a longer text, more neighbours are blanked at a time."""
 
 Piece = tuple[str, float]
 """A part of a text and its weight."""
@@ -37,7 +37,7 @@ def explain(fields: Sequence[str], units: Units, log_odds: LogOdds) -> list[Piec
 
     Args:
         fields: the text's fields, as the feature reads them.
-        units: what can be blanked.
+        units: the parts that can be blanked.
         log_odds: computes the log-odds of the class to explain.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The first layer of a trained ConvNet over characters: its kernels, their history, what they answer to."""
+"""The first layer of a trained ConvNet over characters: its kernels, their history, and texts that activate them."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,14 +18,14 @@ from crepe.training import snapshots
 
 _REMEDY = "run `crepe train` again"
 SHOWN, EPOCHS, ANSWERS = 6, 6, 8
-"""Kernels that are shown, epochs of each, and pieces of text that each answers to."""
+"""Number of kernels shown, of epochs of each, and of pieces of text that activate each."""
 TEXTS = 10_000
-"""Test texts that are searched."""
+"""Number of test texts that are searched."""
 BLANK = "·"
-"""Stands for a space, or a byte outside the alphabet: a column without a weight."""
+"""Sign of a space or a byte outside the alphabet: a column without a weight."""
 
 LEVELS = 7
-"""Steps of colour on either side of 0."""
+"""Number of colours on either side of 0."""
 _NEGATIVE, _POSITIVE = (59, 125, 196), (214, 116, 28)
 _GAP = 2 * LEVELS + 1
 PALETTE = np.array(
@@ -36,7 +36,7 @@ PALETTE = np.array(
     + [(0, 0, 0, 0)],
     np.uint8,
 )
-"""Red, green, blue and opacity of each level, and of the gap between two epochs: fit for light and dark pages."""
+"""Red, green, blue and opacity of each level and of the gap between two epochs, for light and dark pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,11 @@ class Answer:
 
     text: str
     value: float
-    """Before the rectifier."""
+    """The output, before the rectifier."""
 
 
 def first_layer(run: Path) -> Layer | None:
-    """Read the first layer of the model in `run`; None if that is no ConvNet over characters.
+    """Read the first layer of the model in `run`; None if it is no ConvNet over characters.
 
     Raises:
         CrepeError: there is no model, or it is damaged.

@@ -4,17 +4,17 @@
     crepe predict MODEL < texts.txt
     crepe predict MODEL --input texts.csv --output classes.parquet
 
-Texts are the arguments, else a file's rows, else the lines of standard input. For each comes a line of its class, the
-probability and the text, or a JSON object; or a row of a file, which appears when it is whole. The order is that of the
-texts, and no more than some thousands of them are in memory at a time.
+Texts are the arguments, else a file's rows, else the lines of standard input. Each gives a line with its class, the
+probability and the text, or a JSON object, or a row of a file, which appears when it is whole. The order is that of the
+texts. Memory does not grow with their number.
 
-Files are what `crepe init-dataset` takes: CSV in its many forms, JSON lines, Parquet and Arrow. A row's text is its
-column `text`, or else its columns `field_1`, `field_2` and so on as `crepe clean` has them, or else those that --fields
-names, as a line of CSV: a name that holds a comma stands in quotes. The output has all columns of the input, then
-`class`, `probability` and `p_NAME` for each class, and `explanation` as JSON if it is asked for.
+Files are those that `crepe init-dataset` takes: CSV in its many forms, JSON lines, Parquet and Arrow. A row's text is
+its column `text`, else its columns `field_1`, `field_2` and so on as in the files of `crepe clean`, else the columns
+that --fields names, as a line of CSV: a name with a comma stands in quotes. The output has all columns of the input,
+then `class`, `probability` and `p_NAME` for each class, and `explanation` as JSON if you ask for it.
 
---explain says what decided: see `crepe.inference.explain`. A terminal shows on blue what speaks for the class and on
-orange what speaks against it; elsewhere they are marked {+so+} and [-so-].
+--explain shows which parts of a text decided: see `crepe.inference.explain`. On a terminal, parts for the class have a
+blue background and parts against it an orange one; elsewhere they are marked {+so+} and [-so-].
 """
 
 import argparse
@@ -46,7 +46,7 @@ BYTES = 4 << 20
 MARKS = {1.0: "{+%s+}", -1.0: "[-%s-]", 0.0: "%s"}
 """Marks around parts that speak for the class, against it, or neither."""
 FOR, AGAINST = (90, 165, 255), (255, 160, 60)
-"""Red, green and blue behind them in a terminal."""
+"""Colours (red, green, blue) behind the parts in a terminal."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="a .csv or .parquet file, instead of lines")
     parser.add_argument("--json", action="store_true", help="a JSON object a line, with every class's probability")
     parser.add_argument(
-        "--explain", action="store_true", help="say what in a text decided; some hundred times the work"
+        "--explain", action="store_true", help="show which parts of a text decided; about a hundred times the work"
     )
     add_device(parser)
 
@@ -99,7 +99,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def _lines(stream: BinaryIO) -> Iterator[list[str]]:
-    """The lines of a stream, as many at a time as have come: a terminal or a slow program gets its answers at once."""
+    """Yield the lines of a stream as they arrive, so that a terminal or a slow program gets its answers at once."""
     number, rest = 0, b""
     while piece := stream.read1(BYTES):  # type: ignore[attr-defined]
         if not number and not rest:
@@ -125,7 +125,7 @@ def _decoded(lines: Sequence[bytes], number: int) -> list[str]:
 
 
 def _fields(table: Table, asked: str | None) -> list[str]:
-    """Names of the columns that make a text."""
+    """Choose the columns that make a text, and return their names."""
     names = table.names
     if asked:
         fields = [asked] if asked in names else next(csv.reader([asked], skipinitialspace=True))
@@ -147,7 +147,7 @@ def _fields(table: Table, asked: str | None) -> list[str]:
 
 
 def _texts(batch: pa.RecordBatch, fields: list[str]) -> list[Text]:
-    """The rows' texts; a missing field is an empty one."""
+    """Return the rows' texts; a missing field is empty."""
     columns = [[value or "" for value in as_text(batch.column(field)).to_pylist()] for field in fields]
     return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
 
@@ -189,7 +189,7 @@ def _as_json(console: Console, classes: list[str], text: Text, answer: dict[str,
 def _as_line(console: Console, classes: list[str], text: Text, answer: dict[str, Any]) -> None:
     begin = f"{answer['class']}\t{answer['probability']:.3f}\t"
     pieces: Sequence[Piece] = answer.get("explanation", [(text if isinstance(text, str) else " ".join(text), 0.0)])
-    # A text is a line, whatever is in it.
+    # Line ends inside a text become spaces.
     pieces = [(re.sub(r"[\n\r\t\v\f]", " ", piece), weight) for piece, weight in pieces]
     if "explanation" in answer and console.is_terminal and not console.no_color:
         console.print(begin, end="")
@@ -199,7 +199,7 @@ def _as_line(console: Console, classes: list[str], text: Text, answer: dict[str,
 
 
 def _coloured(pieces: Sequence[Piece]) -> Styled:
-    """Blue behind what speaks for the class, orange behind what speaks against it; the paler, the less."""
+    """Colour the background of pieces: blue for the class, orange against it, paler for smaller weights."""
     most = max((abs(weight) for _, weight in pieces), default=0.0) or 1.0
     styled = Styled()
     for piece, weight in pieces:

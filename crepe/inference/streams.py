@@ -15,10 +15,10 @@ from crepe.io.files import replacing
 
 @contextmanager
 def writing(path: Path, schema: pa.Schema) -> Iterator[Any]:
-    """A writer, whose `write_batch` takes record batches; the file appears when the block ends well.
+    """Yield a writer, whose `write_batch` takes record batches; the file appears when the block ends without an error.
 
     Raises:
-        CrepeError: the file cannot be written, its name ends otherwise, or a CSV file cannot hold a column.
+        CrepeError: the file cannot be written, its name ends in neither .csv nor .parquet, or CSV cannot hold a column.
     """
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".parquet"):

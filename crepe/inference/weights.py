@@ -1,9 +1,9 @@
-"""Show the first layer of a ConvNet over characters: its strongest kernels, and what they answer to.
+"""Show the first layer of a ConvNet over characters: its strongest kernels, and the texts that activate them.
 
     crepe weights results/demo/runs/docstrings/conv-small/0 --shards data/shards/chars/docstrings
 
-writes RUN/weights/strongest.png: of each kernel its weights by character and place, from epoch to epoch; and prints the
-pieces of test texts that drive each of them most. A kernel's strength is the Euclidean norm of its weights.
+writes RUN/weights/strongest.png, with the weights of each kernel by character and place, from epoch to epoch. It prints
+the pieces of test texts that activate each most. The strength of a kernel is the Euclidean norm of its weights.
 """
 
 import argparse

@@ -1,1 +1,1 @@
-"""The progress of a study, for onlookers."""
+"""Show the progress of a study."""

@@ -1,7 +1,7 @@
 """State of a study: every step of its workflow and every run, as seen from the study's files.
 
-Any terminal, and any machine with the same disk, can look, because no running program is asked. A running workflow also
-knows which of its jobs are running or have failed; this takes precedence over the files.
+No running program is asked, so that you can look from any terminal, and from any machine with the same disk. A running
+workflow also knows which of its jobs are running or have failed; this takes precedence over the files.
 """
 
 import statistics

@@ -33,9 +33,9 @@ NAMED = 3
 
 
 def console(stream: TextIO) -> Console:
-    """A console on `stream` that takes its encoding from the locale, and is as wide as need be where it is a file.
+    """Make a console on `stream` with the locale's encoding; on a file it never wraps lines.
 
-    Python takes the C locale for UTF-8, and says so in LC_CTYPE.
+    Python replaces the C locale by C.UTF-8, and sets LC_CTYPE to it.
     """
     told = os.environ.get("LC_CTYPE", "")
     locale = os.environ.get("LC_ALL") or ("" if told == "C.UTF-8" else told) or os.environ.get("LANG", "")
@@ -127,7 +127,7 @@ def live(look: Callable[[], Board], on: Console) -> Live:
     def renderable() -> View:
         nonlocal size
         if on.size != size:
-            # The terminal has wrapped the lines anew, so the last picture's place is unknown.
+            # The terminal has rewrapped the lines, so the place of the last picture is unknown.
             size = on.size
             on.control(Control.clear(), Control.home())
         return View(look())
@@ -156,7 +156,7 @@ def _said(run: Standing) -> str:
 
 
 def _lines(runs: dict[int, Standing]) -> list[Standing]:
-    """The runs that get a line each in a cell: all of them, or one when all are done."""
+    """Return the runs that have a line in a cell: all of them, or one when all are done."""
     errors = [run.error for run in runs.values() if run.state == State.DONE and run.error is not None]
     return list(runs.values())[: 1 if len(errors) == len(runs) else None]
 

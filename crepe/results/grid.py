@@ -120,7 +120,7 @@ class Grid:
 def grids(config: Config, current: bool = False) -> list[Grid]:
     """Read a study's runs into the paper's grid of 22 models by 8 datasets, and into one of the study's own datasets.
 
-    There is no second grid where the study has no dataset of its own; it comes first if none of the paper's was run.
+    The second grid is left out if it is empty, and comes first if the study has no run on the paper's datasets.
 
     Args:
         config: the study.
@@ -169,7 +169,7 @@ def provenance(runs: list[Run]) -> str:
 
 
 def commands(config: Config, dataset: str, model: str, seed: int) -> tuple[str, str]:
-    """The commands that train and test a run, with `config/STUDY.yaml` as overlay if there is one."""
+    """Return the commands that train and test a run, with `config/STUDY.yaml` as overlay if it exists."""
     overlay = layout.overlay(config.name)
     study = f" --config {overlay}" if overlay.exists() else ""
     shards = layout.shards(config.catalog.models[model].feature, dataset)

@@ -16,7 +16,7 @@ DOUBTS = {
     "rounded": ("~", "a second source confirms the paper's figure after rounding"),
     "no": ("?", "the paper's figure has not been compared with a second source"),
 }
-"""How sure the paper's figures are, by table 4's column `checked`: a sign and its meaning."""
+"""Certainty of the paper's figures, by table 4's column `checked`: a sign and its meaning."""
 
 REMEDY = "restore it, as by `git checkout`"
 

@@ -1,7 +1,7 @@
-"""Progress of a training, for onlookers: a small file in the run's folder, there until the run is complete.
+"""The heartbeat of a training: a small file in the run's folder that shows its progress until it is complete.
 
-The file is no output and nothing depends on it: it is replaced whole, at most once a second, and removed with the
-checkpoints when the run is complete.
+The file is no output of a step, and nothing depends on it. It is replaced whole, at most once a second, and removed
+with the checkpoints when the run is complete.
 """
 
 import json
@@ -19,7 +19,7 @@ from crepe.layout import PROGRESS
 
 _TEMPORARY = f".{PROGRESS}.part"
 SECONDS = 1.0
-"""Least time between two writes."""
+"""Minimum time between two writes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +44,7 @@ class Heartbeat:
 
     @property
     def alive(self) -> bool:
-        """Whether its process is alive; taken for granted on another machine, where it cannot be looked for."""
+        """Whether its process is alive; assumed if it runs on another machine."""
         if self.fault:
             return False
         return self.host != socket.gethostname() or alive(self.process, self.time)
@@ -64,7 +64,7 @@ class Writer:
         return time.monotonic() >= self._due
 
     def write(self, beat: Heartbeat) -> None:
-        """Replace the file. A disk that takes no onlookers' file must not end a training."""
+        """Replace the file. Errors of the disk are ignored: they must not end a training."""
         self._due = time.monotonic() + SECONDS
         self._last = replace(beat, host=socket.gethostname(), process=os.getpid(), time=time.time())
         temporary = self._folder / _TEMPORARY

@@ -1,7 +1,7 @@
 """Snakemake's command line as users type it: targets in last place, numbers in `--config`.
 
-Some of Snakemake's options take every word that follows, so that it refuses the command that this project is known by,
-`snakemake --cores 8 --resources gpu=1 all`: it takes `all` for a resource. Snakemake imports its logger plugins before
+Some of Snakemake's options take every word that follows, so it refuses the command `snakemake --cores 8 --resources
+gpu=1 all`: it takes `all` for a resource. Snakemake imports its logger plugins before
 it reads `sys.argv`, so the project's plugin calls `move_targets` when it is imported.
 """
 
@@ -29,7 +29,7 @@ def _is_snakemake(program: Path) -> bool:
 
 
 def targets_first(words: Sequence[str]) -> list[str]:
-    """The words of a command line with the targets that follow a greedy option moved to the front."""
+    """Move the targets of a command line that follow a greedy option to the front."""
     targets, rest, option = [], [], ""
     for before, word in zip(["", *words], words, strict=False):
         option = word if word.startswith("-") else option
@@ -42,7 +42,7 @@ def targets_first(words: Sequence[str]) -> list[str]:
 
 
 def typed(value: Any) -> Any:
-    """The value of a `--config` pair with numbers, booleans and nulls inside its lists and mappings.
+    """Convert text inside the lists and mappings of a `--config` pair to numbers, booleans and nulls.
 
     Snakemake reads these as text: `seeds=[0,1]` gives `["0", "1"]`. Values at the top level have their type already.
     """

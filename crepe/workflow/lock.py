@@ -9,7 +9,7 @@ from typing import TextIO
 
 
 def remove_if_stale(folder: Path = Path(".snakemake")) -> TextIO:
-    """Remove Snakemake's lock on the working directory if the Snakemake that took it ran on this machine and is gone.
+    """Remove Snakemake's lock on the working directory if the Snakemake that took it ran on this machine and has died.
 
     Every Snakemake of this workflow holds the file `.snakemake/alive` with a kernel lock that ends with its process. If
     the file is free, no other one lives. Kernel locks do not reach other machines on some network file systems: a lock

@@ -1,4 +1,4 @@
-"""Tables of what is there when Snakemake ends with an error, beside the paths of its rules."""
+"""Partial tables and reports of a study that Snakemake could not finish, apart from the outputs of its rules."""
 
 import subprocess
 import sys
@@ -8,10 +8,10 @@ from crepe import layout
 
 
 def show(study: str, config: str) -> None:
-    """Write a study's partial table and report, and remove the whole ones if they say something else.
+    """Write a study's partial table and report, and remove the whole ones if they differ.
 
-    A table of earlier settings would pass for one of the present ones. Snakemake makes it again when all runs are
-    there. The rules' own paths are never written: Snakemake would take a partial table for the whole one.
+    A table of earlier settings could be mistaken for one of the present settings. Snakemake makes it again when all
+    runs are there. The outputs of the rules are never written: Snakemake would take a partial table for the whole one.
 
     Args:
         study: its name.

@@ -1,7 +1,7 @@
 """Bad inputs, the cases of tests/faults/test_bad_inputs.py.
 
 The messages that they get are in `tests/golden/messages.json`. After a deliberate change of messages write that file
-anew, and read its difference:
+again, and read its difference:
 
     python -m tests.support.bad_inputs
 """
@@ -55,7 +55,7 @@ def archive(train: bytes, **others: bytes) -> Callable[[], Any]:
 
 
 def change(path: str, **changes: Any) -> Callable[[], Any]:
-    """Write a file of the project's own anew, with other values."""
+    """Rewrite a file of the project with other values."""
     return lambda: write_json(path, read_json(path, "") | changes)
 
 
@@ -363,7 +363,6 @@ CASES: dict[str, list[Case]] = {
             ),
         ),
         Case("A learning curve that is not there", "report", lambda: Path(RUN, "history.csv").unlink()),
-        Case("The paper's table is not there", "table", lambda: Path("config/paper/table4.csv").unlink()),
         Case("The paper's table has lost its columns", "table", put("config/paper/table3.csv", "a,b\n1,2\n")),
         Case(
             "The paper's table has a word for a number",
@@ -408,7 +407,7 @@ def answer(case: Case) -> tuple[int, str]:
 
 
 def write() -> None:
-    """Write the fixture anew."""
+    """Rewrite the fixture."""
     messages: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as name:
         whole, copy = made.project(Path(name) / "whole"), Path(name) / "copy"

@@ -4,7 +4,7 @@
     python -m tests.support.chaos --kills 100 --seed 7
 
 A small study is run once without disturbance, from a download over HTTP to the report. Then, time and again, a phase is
-taken away and started anew, by hand or under Snakemake, and killed with SIGKILL after a random share of the time that
+taken away and started again, by hand or under Snakemake, and killed with SIGKILL after a random share of the time that
 it took, or after a random number of changes to its files; under Snakemake the whole group of processes is killed, only
 the job's, or only Snakemake. It may be killed twice more while it recovers. In the end all files under `data` and
 `results` must be those of the undisturbed run, byte by byte, with none besides, and no process may be left. What is not
@@ -41,17 +41,17 @@ from tests.support.misbehaving import Handler, serving
 ROWS = {"train": 3_000, "test": 300}
 PADDING = 3_000_000
 FEATURES = {"bow": "words", "conv-small": "chars", "lstm": "word-columns"}
-"""Of the models that are trained; the last starts from vectors that are learnt."""
+"""Models that are trained; the last starts from learnt vectors."""
 ONE_THREAD = [f"{rule}=1" for rule in ("clean", "encode", "train", "evaluate")]
 SNAKEMAKE = ["snakemake", "--cores", "2", "--set-threads", *ONE_THREAD, "--resources", "gpu=1", "--logger", "crepe"]
 MOST = 3
-"""Kills in a row, at the most, before a phase may end."""
+"""Largest number of kills in a row before a phase may end."""
 GONE_SECONDS = 30.0
 """Time for processes to notice that Snakemake is gone."""
 
 BY_HAND = "by hand"
 WAYS = (BY_HAND, "all", "job", "Snakemake")
-"""What is killed: a command, or under Snakemake the group, the job's process alone, or Snakemake alone."""
+"""Targets of a kill: a command, or under Snakemake the group, the job's process alone, or Snakemake alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,11 @@ class Step:
     phase: str
     command: tuple[str, ...]
     folder: str
-    """Where it writes."""
+    """Folder that it writes to."""
     files: tuple[str, ...]
     """In that folder, those that show it is done."""
     model: str = ""
-    """That it is for; empty if for all."""
+    """The study that it is for; empty if for all."""
     done: str = ""
     """In data/done, the flag that Snakemake leaves; empty if its files are what it asks for."""
 
@@ -77,7 +77,7 @@ class Step:
 
 @dataclass(slots=True)
 class Course:
-    """How a command went undisturbed."""
+    """An undisturbed run of a command."""
 
     seconds: float
     changes: int
@@ -330,7 +330,7 @@ def artefacts(folder: Path) -> dict[str, str]:
 
 
 def slowly(handler: Handler) -> None:
-    """What was asked for, in a second or two."""
+    """Send the file in a second or two."""
     content = handler.partial()
     for start in range(0, len(content), 2**15):
         handler.wfile.write(content[start : start + 2**15])

@@ -1,4 +1,4 @@
-"""A client that sends many requests at a time over kept connections, at little cost of its own."""
+"""A client that sends many requests at a time over kept connections, and costs little itself."""
 
 import asyncio
 import json

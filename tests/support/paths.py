@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 """The repository."""
 
 GOLDEN = ROOT / "tests/golden"
-"""What the original program and earlier versions gave."""
+"""Outputs of the original program and of earlier versions."""
 
 SHARED = ROOT.parent / "shared"
 """Genuine rows and golden dumps beside the checkout, on some machines."""

@@ -20,7 +20,7 @@ CLASSES = ("low", "high")
 ROWS = {"train": 120, "test": 50}
 WORDS = 40
 LENGTH = 100
-"""Of the texts of characters."""
+"""Length of the texts of characters."""
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from pathlib import Path
 PACKAGES = ("munge", "slurm-client", "slurmctld", "slurmd")
 DAEMONS = ("munged", "slurmctld", "slurmd")
 PLUGINS = "usr/lib/*/slurm-wlm/auth_munge.so"
-"""Where Debian has them."""
+"""Folder of Slurm's programs on Debian."""
 CPUS, MEMORY_MB, GPUS = 16, 64_000, ("/dev/null", "/dev/zero")
-"""What the node claims to have, whatever the machine has."""
+"""Resources that the node claims, whatever the machine has."""
 USER = pwd.getpwuid(os.getuid()).pw_name
 
 CONFIG = """\
@@ -156,7 +156,7 @@ def daemon(log: Path, environment: dict[str, str], name: str, *options: str) -> 
 
 
 def ask(environment: dict[str, str], *command: str) -> str:
-    """What one of Slurm's commands prints; nothing where it fails."""
+    """Return the output of one of Slurm's commands; empty if it fails."""
     return subprocess.run(
         command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=300
     ).stdout

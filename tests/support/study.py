@@ -24,7 +24,7 @@ def project(folder: Path) -> Path:
 
 
 def overlay(**changes: Any) -> str:
-    """A small study as JSON text; `pets` is a dataset of its own, `ag_news-part` a part of one of the paper's."""
+    """A small study as JSON text; `pets` is none of the paper's datasets, `ag_news-part` a part of one."""
     entry = {"fields": 2, "classes": 3, "train_rows": 300, "test_rows": 100, "sources": [{"url": "x.tgz"}]}
     datasets = {
         "pets": {"title": "Pets", **entry},

@@ -1,4 +1,4 @@
-"""A program on a terminal of its own: a real pseudo-terminal that can be read, typed into and resized."""
+"""A program on a separate terminal: a real pseudo-terminal that can be read, typed into and resized."""
 
 import fcntl
 import os

@@ -150,7 +150,7 @@ def lines(path: Path, column: str) -> list[dict[str, str]]:
 
 
 def planned(folder: Path, *options: str) -> dict[str, int]:
-    """How many jobs of each rule Snakemake would run, `all` not counted."""
+    """Count the jobs of each rule that Snakemake would run, without `all`."""
     text = run(folder, "snakemake", "--dry-run", "all", *options)
     jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", text, flags=re.M)}
     assert jobs or "Nothing to be done" in text

@@ -1,4 +1,4 @@
-"""What the rules share; the functions behind them are in the package, in `crepe.workflow`."""
+"""Objects that the rules share; their functions are in the package, in `crepe.workflow`."""
 
 import os
 import sys

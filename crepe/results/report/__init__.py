@@ -191,5 +191,5 @@ def _verdict(cell: Cell) -> str:
 
 
 def _strength(cell: Cell) -> int:
-    """How strong a cell's colour is, 0 to 100: the difference in percent of the paper's error."""
+    """Return the strength of a cell's colour, 0 to 100: the difference in percent of the paper's error."""
     return round(min(100.0, 100.0 * abs(cell.delta or 0.0) / (cell.paper_error or 1.0)))

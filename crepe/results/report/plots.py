@@ -1,4 +1,4 @@
-"""Draw the report's two charts as SVG elements that stand in the page, in whose style sheet their classes are.
+"""Draw the report's two charts as SVG elements of the page, whose style sheet has their classes.
 
 Lengths are in units of the `viewBox`, about a pixel each; the page scales a chart to the width of its place.
 """
@@ -28,7 +28,7 @@ def curve(history: History, quantity: str, label: str, levels: Mapping[str, floa
     Args:
         history: the run's history.
         quantity: `loss` or `error_pct`, the name of a column without its `train_` or `test_`.
-        label: of the vertical axis.
+        label: label of the vertical axis.
         levels: other results to compare the curves with, a horizontal line each, by name.
     """
     epochs = [line.epoch for line in history.epochs]
@@ -98,12 +98,12 @@ def relative(panel: Panel) -> Markup:
 
 
 def ticks(low: float, high: float, most: int, whole: bool = False) -> list[float]:
-    """Round numbers from `low` to `high`, at most `most` and one more: multiples of 1, 2 or 5 times a power of ten.
+    """Choose round numbers from `low` to `high`, at most `most` + 1: multiples of 1, 2 or 5 times a power of ten.
 
     Args:
-        low: the least number.
+        low: the smallest number.
         high: the largest number.
-        most: how many steps there may be between the first and the last.
+        most: largest number of steps between the first and the last.
         whole: take whole numbers only.
     """
     least = max((high - low) / most, 1.0 if whole else 0.0) or 1.0
@@ -119,7 +119,7 @@ def _svg(name: str, height: float, parts: Iterable[Markup]) -> Markup:
 
 
 def _names(levels: Mapping[str, float], up: Callable[[float], float]) -> Iterator[Markup]:
-    """The levels' names, each above its line, or below it where the next line is too near."""
+    """Yield the levels' names, each above its line, or below it if another line is too near."""
     above = -math.inf
     for name, level in sorted(levels.items(), key=lambda item: -item[1]):
         y = up(level)
@@ -157,5 +157,5 @@ def _number(value: float) -> str:
 
 
 def _round(value: float) -> str:
-    """To tenths, which is less than a pixel."""
+    """Format a length, rounded to tenths, which are less than a pixel."""
     return f"{round(value, 1) + 0.0:g}"
