@@ -56,8 +56,8 @@ _STREAM_ERRORS = {errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO, errno.EFBIG
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
-    If standard output is full or closed, that is an error like any other. If its reader has ended, as `head` does, the
-    status is that of a program that SIGPIPE ended, without a message.
+    A full or closed standard output is reported as an error. If its reader has exited (`head`), return 128 + SIGPIPE
+    silently.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
@@ -84,7 +84,7 @@ def _called(words: Sequence[str]) -> str | None:
 
 def _run(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="crepe", description="The paper's whole table from one command, step by step."
+        prog="crepe", description="Reproduce table 4 of Zhang et al. (2015), one step per command."
     )
     parser.add_argument("--version", action="version", version=f"crepe {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,9 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    assert f"crepe {command}" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert f"crepe {command}" in text
+    assert not re.search(r"`crepe\.(?!load\b|quantize\b)", text), "users read no Python modules"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

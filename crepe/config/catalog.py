@@ -120,6 +120,8 @@ class Thesaurus(Section):
 class Model(Section):
     """A row of the table: a point of the grid feature x network x vectors x augmentation, and its recipe."""
 
+    title: str = ""
+    """Name of the row in tables and reports. The paper's name of the model if absent, or the key if it has none."""
     feature: str
     """Key of `catalog.features`."""
     network: str

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from crepe.io.section import Fraction, Limits, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Section
+from crepe.io.section import Limits, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Probability, Section
 
 SAMPLING = ("classes", "rows")
 """Ways to draw the rows of a batch."""
@@ -24,7 +24,7 @@ class Recipe(Section):
     """Halve the learning rate after every this many epochs."""
     max_halvings: NonNegativeInt
     """Halve the learning rate at most this many times."""
-    momentum: Fraction
+    momentum: Probability
     """Share of the last step that goes into the next: 0 or more, below 1."""
     weight_decay: NonNegativeFloat
     """Weight decay, decoupled from gradient and momentum: `p = p * (1 - learning_rate * weight_decay) + m`.

@@ -1,7 +1,7 @@
 """Turn clean text into shards of integers: a feature's manifest, Arrow files and, if it has one, the vocabulary.
 
-A feature with a thesaurus gets two splits more, the words that can be replaced and their synonyms
-(`crepe.data.shards`).
+A feature with a thesaurus gets two splits more: `spots`, the words of the train rows that can be replaced, and
+`synonyms`, their synonyms.
 
 Rows are read, encoded and written some thousands at a time, however many there are. The manifest is taken away first
 and written last: a folder that has one is whole.
@@ -126,7 +126,7 @@ def _parts(rows: pl.LazyFrame, column: pl.Expr, codes: Codes, done: Meter) -> It
 
 
 def _record(key: str, clean: Path) -> CleanRecord:
-    """Read clean.json, and compare the Parquet files beside it with its checksums."""
+    """Read clean.json and verify the checksums of the Parquet files."""
     record = CleanRecord.read(clean, key)
     path = clean / layout.CLEAN_RECORD
     if record.dataset != key:

@@ -24,7 +24,7 @@ class Settings(FeatureSettings):
 
     description = "Characters: a text's bytes, last first, as indices into an alphabet (paper, section 2.2)."
     has_vocabulary = False
-    # As many as the paper's first convolution sees at a time: one alone says little, since the others give it away.
+    # Blank seven at a time, the first kernel's width; blanking one character changes little.
     units = Units("(?s).", lambda character: " " * len(character.encode("utf-8", "surrogatepass")), span=7)
 
     max_length: PositiveInt

@@ -6,8 +6,8 @@ The folder has the parameters (`model.safetensors`), the same as ONNX (`model.on
 there is one, the run's record and its metrics, and a model card, `README.md`. `crepe.load` takes it wherever it has
 been copied to.
 
-ONNX has nothing ragged: the exported network is `Network.padded`, in which a text costs what its padding costs. For
-tf-idf it compares each symbol of a text with every other: memory grows with the square of their number.
+ONNX has no sequences of different lengths in a batch: the exported network reads padded texts and computes the padding,
+too. For tf-idf it compares each symbol of a text with every other: memory grows with the square of their number.
 """
 
 import argparse

@@ -13,7 +13,8 @@ its column `text`, else its columns `field_1`, `field_2` and so on as in the fil
 that --fields names, as a line of CSV: a name with a comma stands in quotes. The output has all columns of the input,
 then `class`, `probability` and `p_NAME` for each class, and `explanation` as JSON if you ask for it.
 
---explain shows which parts of a text decided: see `crepe.inference.explain`. On a terminal, parts for the class have a
+--explain shows which parts of a text decided. Parts are blanked, some neighbours at a time; the weight of a part is the
+amount by which the class's log-odds, log p / (1 - p), fall when it is blanked. On a terminal, parts for the class have a
 blue background and parts against it an orange one; elsewhere they are marked {+so+} and [-so-].
 """
 

@@ -4,12 +4,12 @@
 
 - `POST /predict` takes `{"texts": ["A text."], "explain": false}`; a text may be a list of its fields. The answer has
   `classes` and, for each text, `predictions`: its `class`, the `probability`, all `probabilities` and, if requested, an
-  `explanation` (see `crepe.inference.explain`), pairs of a piece and its weight. A request that exceeds a limit is
+  `explanation`: pairs of a piece and its weight, as `crepe predict --help` explains. A request that exceeds a limit is
   refused with status 413 or 429 and the reason in `detail`.
 - `GET /health` answers with status 200, and with 503 once the server is stopping.
 - `GET /metrics` has counters and histograms in Prometheus's text format.
 
-Concurrent requests are computed in batches (`crepe.inference.batching`). The network runs in float32: there the other
+Concurrent requests are computed in batches. The network runs in float32: there the other
 texts of a batch change a text's probabilities by less than 1e-6 (in bfloat16, by up to 0.004), and not at all in linear
 models.
 

@@ -68,8 +68,8 @@ PositiveInt = Annotated[int, Limits(minimum=1)]
 PositiveFloat = Annotated[float, Limits(above=0)]
 NonNegativeInt = Annotated[int, Limits(minimum=0)]
 NonNegativeFloat = Annotated[float, Limits(minimum=0)]
-Fraction = Annotated[float, Limits(minimum=0, below=1)]
-"""A probability, or a momentum: less than 1."""
+Probability = Annotated[float, Limits(minimum=0, below=1)]
+"""A probability below 1, as of dropout, or a share, as a momentum."""
 
 
 def _renamed(section: str, **names: str) -> dict[str, str]:

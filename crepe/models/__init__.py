@@ -37,7 +37,7 @@ class NetworkSettings(Variant, ABC):
 
     @abstractmethod
     def build(self, inputs: "Inputs") -> "Network":
-        """Make the network; `crepe.models.base.initialize` sets its parameters.
+        """Make the network; `crepe.models.base.Network.initialize` sets its parameters afterwards.
 
         Raises:
             CrepeError: such a network cannot read these inputs.

@@ -46,6 +46,19 @@ class Network(nn.Module):
         """
         raise NotImplementedError
 
+    @torch.no_grad()
+    def initialize(self, std: float, generator: torch.Generator) -> None:
+        """Set the initial parameters: draw all, biases too, from N(0, std^2), as the original's model.lua does.
+
+        A kind that starts otherwise overrides this: whatever its `__init__` put into parameters is not used.
+
+        Args:
+            std: the settings' `init_std`.
+            generator: source of random numbers, on the CPU, as the parameters are: draws are the same for any device.
+        """
+        for parameter in self.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+
     def padded(self, codes: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Compute the same logits from padded texts, with operations that ONNX has.
 
@@ -87,15 +100,9 @@ class Network(nn.Module):
         return None
 
 
-def initialize(network: nn.Module, deviation: float, seed: int) -> None:
-    """Draw every parameter, biases too, from N(0, deviation^2), as the original does (its model.lua, `initialize`).
-
-    The draws are made on the CPU, so that they are the same on every device.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * deviation)
+def initialize(network: Network, std: float, seed: int) -> None:
+    """Set the initial parameters of a network on the CPU by its method `initialize`, with a generator of this seed."""
+    network.initialize(std, torch.Generator().manual_seed(seed))
 
 
 def embed(codes: Tensor, table: Tensor, dtype: torch.dtype) -> Tensor:

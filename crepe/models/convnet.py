@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crepe.errors import CrepeError
-from crepe.io.section import Fraction, NonNegativeInt, PositiveInt
+from crepe.io.section import NonNegativeInt, PositiveInt, Probability
 from crepe.models import NetworkSettings
 from crepe.models.base import Inputs, Network, embed
 from crepe.models.batch import Batch
@@ -56,7 +56,7 @@ class Settings(NetworkSettings):
     """Dimension of the learnt vector of each symbol; 0 reads one-hot columns."""
     fc: tuple[PositiveInt, ...] = ()
     """Number of units of each fully connected layer before the last."""
-    dropout: Fraction = 0.0
+    dropout: Probability = 0.0
     """Probability that dropout, after each of these layers, zeroes a unit."""
 
     def __post_init__(self) -> None:

@@ -146,8 +146,9 @@ def grids(config: Config, current: bool = False) -> list[Grid]:
                 cells[dataset, model] = Cell(dataset, model, runs, beside)
         return Grid(title, datasets, models, cells)
 
-    models = {line.model: line.paper_name for line in table4.values()}
-    models |= {key: key for key in config.models if key not in models}
+    models = {key: key for key in [*(model for _, model in table4), *config.models]}
+    models |= {line.model: line.paper_name for line in table4.values()}
+    models |= {key: entry.title for key, entry in config.catalog.models.items() if key in models and entry.title}
     papers = grid("The paper's datasets", {key: line.title for key, line in table3.items()}, models)
     own = {key: config.dataset(key).title for key in config.datasets if key not in table3}
     if not own:

@@ -83,9 +83,15 @@ def results() -> dict[tuple[str, str], PaperResult]:
     """Read the paper's table 4, by dataset and model.
 
     Raises:
-        CrepeError: the table cannot be read, or a line is wrong.
+        CrepeError: the table cannot be read, a line is wrong, or two lines give a model different names.
     """
-    return {(line.dataset, line.model): line for line in _read("table4.csv", PaperResult)}
+    lines, names = _read("table4.csv", PaperResult), dict[str, str]()
+    for number, line in enumerate(lines, 2):
+        name = names.setdefault(line.model, line.paper_name)
+        if line.paper_name != name:
+            fault = f"paper_name of {line.model} is {line.paper_name!r}, and {name!r} in a line above"
+            raise CrepeError(f"{installed(PAPER / 'table4.csv')}: line {number}", fault, REMEDY)
+    return {(line.dataset, line.model): line for line in lines}
 
 
 def later_results() -> list[LaterResult]:

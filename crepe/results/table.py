@@ -9,10 +9,11 @@ were not run are blank. Its columns after `dataset`, `model` and `seed`:
     ci_low, ci_high       its 95 % interval (Wilson)
     paper_error_pct       the paper's test error in percent
     delta                 ours minus the paper's, in percentage points
-    checked               whether a second source confirms the paper's figure (`crepe.results.paper.DOUBTS`)
+    checked               whether a second source confirms the paper's figure: `yes`, `rounded` or `no`
     rows                  train rows
     epochs                epochs trained
-    status                empty if not run, else `complete` or marks of `crepe.results.grid.MARKS`
+    status                empty if not run, else `complete` or what differs from the paper's run, as table.md explains:
+                          `subset`, `short`, `learnt`, `guessing`
     seeds                 number of seeds that were run; the same in each of their lines, as the next two
     mean_pct, std_pct     mean and standard deviation of the seeds' test errors; std_pct is blank for one seed
 """

@@ -11,9 +11,9 @@ is not edited: it becomes a list of pieces of `values`, which one look-up puts t
     a_big_dog_ran                      the whole row: 13 integers, written as characters
       ^^^     ^^^                      "big" at 2 becomes "large", "ran" at 10 becomes "sprinted"
 
-    pair   text          synonym       A pair is the text up to a word and the synonym of the word. The row's
-    0      row[0:2]      large         end counts as one more word, which nothing takes the place of: each row
-    1      row[5:10]     sprinted      has one pair more than it has words that are replaced.
+    pair   text          synonym       A pair is the text up to a word and the synonym of the word. Each row ends
+    0      row[0:2]      large         with an extra pair whose synonym is empty, so it has one pair more than
+    1      row[5:10]     sprinted      replaced words.
     2      row[13:13]    (empty)
 
     piece  a_     large  _dog_  sprinted     The pieces of all pairs, with a length of 15:

@@ -27,7 +27,7 @@ READ_EVERY = 50
 """On a GPU, read the loss (which synchronises) every this many batches; elsewhere it is read after each."""
 
 CHECKPOINT_SECONDS = 600.0
-"""Write a checkpoint when the last one is older than this, looked at with the loss: a power cut costs no more."""
+"""Write a checkpoint if the last is older than this many seconds. Checked whenever the loss is read."""
 
 
 @dataclass(kw_only=True, slots=True)

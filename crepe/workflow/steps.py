@@ -90,7 +90,8 @@ class Steps:
         for key in self.config.datasets:
             part = merge(part, self._dataset(key, "title", "paper", "batches_per_epoch", "english"))
         for key in self.config.models:
-            part = merge(part, self._model(key))
+            title = self.config.catalog.models[key].title
+            part = merge(part, merge(self._model(key), {"catalog": {"models": {key: {"title": title}}}}))
         return _json(part)
 
     def paper(self) -> str:
@@ -108,16 +109,17 @@ class Steps:
         return {"catalog": {"datasets": {key: {field: entry[field] for field in fields}}}}
 
     def _model(self, key: str) -> dict[str, Any]:
-        """The entry of a model and those that it names."""
+        """The entry of a model, without its title, and those that it names."""
         catalog, spec = self.config.catalog, self.config.model(key)
         model, feature = spec.model, spec.feature
+        entry = {name: value for name, value in model.as_dict().items() if name != "title"}
         return {
             "catalog": {
                 "features": {model.feature: feature.as_dict()},
                 # Its name alone: the shards hold the synonyms.
                 "thesauri": {} if feature.thesaurus is None else {feature.thesaurus: {"sources": []}},
                 "networks": {model.network: spec.network.as_dict()},
-                "models": {key: model.as_dict()},
+                "models": {key: entry},
                 "vectors": {name: value.as_dict() for name, value in catalog.vectors.items() if name == model.vectors},
             },
             "training": {model.training: spec.recipe.as_dict()},

@@ -36,6 +36,19 @@ for text in texts:
 """
 
 
+@pytest.mark.parametrize("command", [("check",), ("format", "--check")])
+def test_the_example_passes_the_linter_as_it_is(command: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "--no-cache", "--stdin-filename", "crepe/models/average.py", "-"],
+        cwd=ROOT,
+        input=NETWORK,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def ran(tmp_path: Path, study: dict[str, Any], prepare: Any = lambda folder: None) -> Path:
     """Run a study of the page on a small dataset; returns the project's folder."""
     folder = tiny.project(tmp_path)

@@ -127,6 +127,25 @@ def test_a_model_of_the_studys_own():
     assert len(list(grids(config)[0])) == 23 * 8
 
 
+def test_a_title_takes_the_place_of_the_papers_name_and_of_the_key():
+    models = {
+        "mine": {"feature": "chars", "network": "convnet-small", "training": "convnet"},
+        "yours": {"title": "Yours", "feature": "chars", "network": "convnet-small", "training": "convnet"},
+        "bow": {"title": "Bag of words"},
+    }
+    changes = json.loads(overlay())["catalog"] | {"models": models}
+    names = grids(small("ag_news", models=["mine", "yours", "bow", "ngrams"], catalog=changes))[0].models
+    assert [names[key] for key in ("mine", "yours", "bow", "ngrams")] == ["mine", "Yours", "Bag of words", "ngrams"]
+    assert list(names)[:2] == ["bow", "bow-tfidf"]
+
+
+def test_the_papers_names_of_a_model_must_agree(folder):
+    path = folder / "config/paper/table4.csv"
+    path.write_text(path.read_text().replace("bow,BoW,dbpedia", "bow,Bag,dbpedia"))
+    with pytest.raises(CrepeError, match=r"^config/paper/table4.csv: line 4: paper_name of bow is 'Bag', and 'BoW'"):
+        grids(load())
+
+
 def test_what_a_dataset_is_compared_with_must_be_the_papers():
     entry = json.loads(overlay())["catalog"]["datasets"]["pets"] | {"paper": "imdb"}
     with pytest.raises(CrepeError, match=r"^configuration: catalog.datasets.pets.paper: 'imdb' is none of the paper's"):
@@ -208,6 +227,14 @@ def test_a_folder_without_the_papers_tables_has_those_of_the_package(folder):
     before = grids(load())
     (folder / "config" / "paper" / "table4.csv").unlink()
     assert grids(load()) == before
+
+
+def test_the_papers_tables_are_named_if_unreadable(folder):
+    path = folder / "config/paper/table4.csv"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(CrepeError, match=r"^config/paper/table4.csv: cannot be read.*in the project's folder"):
+        grids(load())
 
 
 def test_commands_name_the_studys_file_if_there_is_one(folder):

@@ -64,10 +64,10 @@ def lookup(codes_N: Tensor, weight: Tensor) -> Tensor:
 
 
 class _Lookup(torch.autograd.Function):
-    """The gradient of a row of the table is such a sum as well, over the columns where the row was used.
+    """`lookup` on a CPU, with a faster backward pass.
 
-    That takes a quarter of torch's time in float32 and a tenth in bfloat16, where it is more exact, too: torch rounds
-    after every column that it adds.
+    The gradient of a table row is the sum of the output gradients where the row was used. That takes a quarter of
+    torch's time in float32 and a tenth in bfloat16, where it is also more exact: torch rounds after every addition.
     """
 
     @staticmethod
@@ -135,9 +135,9 @@ class _ByPositions(torch.autograd.Function):
 
 
 class _ByPieces(torch.autograd.Function):
-    """oneDNN's convolution, the gradient of the weight over pieces: one long row takes it many times as long.
+    """oneDNN convolution. The weight gradient is computed over pieces: oneDNN is much slower on one long row.
 
-    The pieces are copied to its own order of memory: left to itself, it works in another one that is a fifth slower.
+    The pieces are copied to channels-last memory first: the format that oneDNN would choose is a fifth slower.
     """
 
     @staticmethod
@@ -166,7 +166,7 @@ def convolve_moved(x_NI: Tensor, way: Move, weight: Tensor) -> Tensor:
 
 
 class _ByWindows(torch.autograd.Function):
-    """One matrix product over what the kernel sees at each column, moved there at once: few kernels for a GPU to start.
+    """Gather each output's input window and apply one matrix product. This launches few GPU kernels.
 
     The gradient of the columns is the same in the other direction: each column picks the gradients of all outputs that
     saw it. The constant, which is seen in many places, gets the sum of what these would pick.

@@ -32,7 +32,7 @@ def move(x: Tensor, way: Move) -> Tensor:
 
 
 class _Move(torch.autograd.Function):
-    """Both directions pick rows of a matrix: fast, and in a fixed order on every device."""
+    """`move` with a backward pass that gathers rows, too: fast, and in a fixed order on every device."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, way: Move) -> Tensor:

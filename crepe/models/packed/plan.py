@@ -36,7 +36,7 @@ class Geometry:
         self.length = length
         self.kernels, self.pools = zip(*convolutions, strict=True)
         self.tails = tuple(-(-(kernel - 1) // pool) for kernel, pool in convolutions)
-        """By layer: windows of the pooling behind a text's own ones that the last of these looks into."""
+        """Per layer: extra pooling windows after a text's own, for what the kernel reads past its last own window."""
         self.scales = tuple(int(scale) for scale in np.cumprod((1, *self.pools)))
         """By layer, and at the end: columns of the text for each column of the layer's input."""
         limits = [length]
@@ -89,7 +89,7 @@ class Plan:
         device, count = sizes.device, len(sizes)
         own = _own(geometry, sizes)
         pools, tails = (_column(numbers, device) for numbers in (geometry.pools, geometry.tails))
-        # Whole windows, so that pooling does not straddle two texts, and those that the last own one looks into.
+        # Allocate whole pooling windows per text, plus `tails` extra windows for the kernel.
         widths = (own[1:] + tails) * pools
         if static_shapes(device):
             totals = geometry.bounds(geometry.size(lengths, device), count + 1)

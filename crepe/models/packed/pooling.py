@@ -29,7 +29,7 @@ def activate(x_NO: Tensor, bias: Tensor, pool: int) -> Tensor:
 
 
 class _Activate(torch.autograd.Function):
-    """The same in one pass over a GPU's memory, forward and backward."""
+    """`activate` on a GPU: one pass over its memory forward, and one backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, bias: Tensor, pool: int) -> Tensor:
@@ -64,7 +64,7 @@ def max_pool(x_NO: Tensor, pool: int) -> Tensor:
 
 
 class _MaxPool(torch.autograd.Function):
-    """The gradient by unpooling, which takes two thirds of the time of torch's own and gives the same."""
+    """`max_pool` with a backward pass by unpooling: torch's gradient in two thirds of the time."""
 
     @staticmethod
     def forward(ctx: Any, x_NO: Tensor, pool: int) -> Tensor:
