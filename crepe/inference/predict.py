@@ -14,8 +14,8 @@ that --fields names, as a line of CSV: a name with a comma stands in quotes. The
 then `class`, `probability` and `p_NAME` for each class, and `explanation` as JSON if you ask for it.
 
 --explain shows which parts of a text decided. Parts are blanked, some neighbours at a time; the weight of a part is the
-amount by which the class's log-odds, log p / (1 - p), fall when it is blanked. On a terminal, parts for the class have a
-blue background and parts against it an orange one; elsewhere they are marked {+so+} and [-so-].
+amount by which the class's log-odds, log p / (1 - p), fall when it is blanked. On a terminal, parts for the class have
+a blue background and parts against it an orange one; elsewhere they are marked {+so+} and [-so-].
 """
 
 import argparse
