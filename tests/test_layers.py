@@ -26,7 +26,7 @@ def test_training_evaluation_and_prediction_need_no_workflow(
 ) -> None:
     shards = ["--shards", str(tiny.folder / feature), "--device", "cpu"]
     commands = [
-        ["train", "tiny", model, "--config", json.dumps(overlay(tiny)), "--output", str(tmp_path), *shards],
+        ["train", "tiny", model, "--config", json.dumps(overlay()), "--output", str(tmp_path), *shards],
         ["evaluate", str(tmp_path), *shards],
         ["predict", str(tmp_path), "w01 w02 w39", "--device", "cpu"],
     ]

@@ -31,7 +31,7 @@ PIECE = 2**20
 
 _AGAIN = "run `crepe download` again"
 _DAMAGE = (tarfile.TarError, OSError, ValueError, RecursionError)
-"""What `tarfile` raises on headers that are not as they should be."""
+"""Errors that `tarfile` raises on malformed headers."""
 
 
 def sniff(path: Path | str, remedy: str = "") -> None:
@@ -114,7 +114,7 @@ def extracted(path: Path | str, folder: Path | str | None = None, maximum: int =
 
     Raises:
         CrepeError: the archive is not a whole gzip-compressed tar or too large; lacks one of the CSV files; holds one
-            of the three names twice, or as a link, a device or the like; or the folder cannot be written.
+            of the three names twice, or as a link, a device or another special file; or the folder cannot be written.
     """
     try:
         if folder is not None:
@@ -194,7 +194,7 @@ class _Forward:
         self._stream, self._maximum = stream, maximum
         self._position = 0
         self.last = b""
-        """What was read last."""
+        """Return the bytes that were read last."""
 
     def tell(self) -> int:
         return self._position

@@ -43,8 +43,8 @@ BLANKS = " \t\n\v\f\r"
 
 _COMMA, _NEWLINE, _QUOTE = b',\n"'
 _QUOTED = re.compile(r'"((?:[^"]|"")*+)"')
-_MEND = "mend the CSV file and pack the archive anew"
-_OTHER = "fetch the archive anew, or give another archive a dataset of its own in the configuration"
+_MEND = "mend the CSV file and pack the archive again"
+_OTHER = "fetch the archive again, or give another archive its own dataset in the configuration"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +129,7 @@ def _class_names(name: str, path: Path | None, classes: int) -> list[str]:
     try:
         names = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise CrepeError(name, "is not UTF-8", "convert it to UTF-8 and pack the archive anew") from error
+        raise CrepeError(name, "is not UTF-8", "convert it to UTF-8 and pack the archive again") from error
     names = [line.strip() for line in names if line.strip()]
     if len(names) != classes:
         raise CrepeError(name, f"names {len(names)} classes, not {classes} as the configuration says (`classes`)")

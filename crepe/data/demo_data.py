@@ -169,7 +169,7 @@ def _without_names(text: str, module: str) -> str:
 
 
 def _hash(text: str) -> bytes:
-    """Of what is left of a text without case, white space, digits and punctuation; of all of it if that is nothing."""
+    """Return the digest of a text's letters without case; of the whole text if it has no letters."""
     folded = "".join(letter for letter in text.casefold() if letter.isalpha())
     return hashlib.sha256((folded or text).encode()).digest()
 

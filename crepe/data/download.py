@@ -60,7 +60,7 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """What is fetched."""
+    """A kind of file that can be fetched."""
 
     noun: str
     """Its name in messages."""
@@ -353,7 +353,7 @@ def _extent(answer: requests.Response, part: Path) -> tuple[int, int | None]:
 
 
 def _receive(answer: requests.Response, part: Path, title: str, start: int, total: int | None, clock: _Clock) -> None:
-    """Append the answer's bytes to `part`, or write it anew where they begin at 0."""
+    """Append the answer's bytes to `part`, or overwrite it if they begin at 0."""
     limit = archive.MAXIMUM if total is None else total
     done = start
     with part.open("ab" if start else "wb") as stream, meter(title, total, "B", start) as progress:

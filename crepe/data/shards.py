@@ -48,7 +48,7 @@ class Shard(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest(Section):
-    """What a folder of shards holds."""
+    """Content of a folder of shards: checksums and counts, and the data that the shards were made of."""
 
     dataset: str
     feature: str

@@ -43,7 +43,7 @@ _NAMES = frozenset([
 
 @dataclass(frozen=True)
 class Form:
-    """How a CSV file is written."""
+    """Format of a CSV file."""
 
     delimiter: str
     quoting: str
@@ -300,7 +300,7 @@ def is_header(first: list[str], rest: list[list[str]], likely: bool) -> bool:
 
 
 def _evidence(name: str, column: list[str]) -> float:
-    """How much the first value of a column looks like its name (above 0) or like its other values (below 0)."""
+    """Rate whether the first value of a column is its name: above 0 if it looks so, below 0 if like the others."""
     values = [value for value in column if value and value != NULL]
     if not name:
         # pandas names no index. In other columns a value may be missing.

@@ -192,7 +192,7 @@ def _parquet(path: Path) -> Table:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
     except (pa.ArrowException, OSError) as error:
-        raise CrepeError(path, f"is no whole Parquet file ({error})", "write or fetch it anew") from error
+        raise CrepeError(path, f"is no whole Parquet file ({error})", "write or fetch it again") from error
     return Table(path, schema, "Parquet", "row", read)
 
 
@@ -217,7 +217,7 @@ def _arrow(path: Path) -> Table:
         with pa.memory_map(str(path)) as source:
             schema, _ = batches(source)
     except (pa.ArrowException, OSError) as error:
-        raise CrepeError(path, f"is no whole Arrow file ({error})", "write or fetch it anew") from error
+        raise CrepeError(path, f"is no whole Arrow file ({error})", "write or fetch it again") from error
     return Table(path, schema, "Arrow", "row", read)
 
 

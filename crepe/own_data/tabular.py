@@ -48,7 +48,7 @@ class Rows:
 
     @property
     def unit(self) -> str:
-        """What `LINE` counts: "line" or "row"."""
+        """Unit of `LINE`: "line" or "row"."""
         return self.table.unit
 
     def scan(self) -> pl.LazyFrame:

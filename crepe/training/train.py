@@ -141,7 +141,7 @@ def train(
     identity = json.dumps([dataset, model, seed, place.type, __version__, described], sort_keys=True)
 
     def show(epoch: int) -> None:
-        layer = run.network.first_layer if start.model.feature.kind == "characters" else None
+        layer = run.network.first_layer if start.model.feature.characters else None
         if layer is not None:
             snapshots.save(output, epoch, layer.cpu().numpy())
 

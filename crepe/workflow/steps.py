@@ -59,7 +59,7 @@ class Steps:
         return sorted({source.sha256 or source.md5 or source.url for source in self._entry(wildcards).sources})
 
     def clean_config(self, wildcards: Wildcards) -> str:
-        """What the dataset's archive must hold."""
+        """The fields of the dataset's entry that its archive must match."""
         return _json(self._dataset(wildcards.dataset, "csv_md5"))
 
     def encode_config(self, wildcards: Wildcards) -> str:
@@ -80,7 +80,7 @@ class Steps:
         return _json(merge(part, self._model(wildcards.model)))
 
     def train_settings(self, wildcards: Wildcards) -> str:
-        """What of `train_config` changes a training; titles, and what of the paper it is compared with, do not."""
+        """The part of `train_config` that changes a training: without titles and the dataset compared with."""
         part = self._dataset(wildcards.dataset, "batches_per_epoch")
         return _json(merge(part, self._model(wildcards.model)))
 
@@ -103,7 +103,7 @@ class Steps:
         return hashlib.sha256(_json({"tables": tables, "training": schedules, "models": models}).encode()).hexdigest()
 
     def _dataset(self, key: str, *fields: str) -> dict[str, Any]:
-        """What the archive of a dataset must hold, and some more fields of its entry."""
+        """The fields of a dataset's entry that its archive must match, and some more."""
         entry = self.config.catalog.datasets[key].as_dict()
         fields = ("fields", "classes", "train_rows", "test_rows", *fields)
         return {"catalog": {"datasets": {key: {field: entry[field] for field in fields}}}}
@@ -203,7 +203,7 @@ class Steps:
     # --- Order and threads
 
     def train_priority(self, wildcards: Wildcards) -> float:
-        """Cheap trainings come before dear ones, and all of them before encoding, so that no GPU waits for work."""
+        """Priority of a training: short ones first, and all of them before encoding, so that no GPU waits for work."""
         return 10_000 / self.train_minutes(wildcards)
 
     def model_threads(self, wildcards: Wildcards) -> int:

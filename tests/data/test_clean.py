@@ -229,7 +229,7 @@ def test_same_archive_same_bytes(tmp_path):
 def test_what_the_original_refuses(tmp_path, probe, message):
     found = refuse(tmp_path, PROBES[probe], about=dataset(2))
     assert found.startswith(message)
-    assert found.endswith("; mend the CSV file and pack the archive anew")
+    assert found.endswith("; mend the CSV file and pack the archive again")
 
 
 def test_what_the_original_takes(tmp_path):

@@ -24,7 +24,7 @@ def training(tiny: Tiny, tmp_path: Path):
     started = []
 
     def start(parent: int) -> "subprocess.Popen[str]":
-        config = overlay(tiny)
+        config = overlay()
         config["training"]["convnet"] |= {"batches_per_epoch": 10**9}
         command = [sys.executable, "-m", "crepe", "train", "tiny", "conv-small", "--device", "cpu"]
         command += ["--config", json.dumps(config), "--shards", str(tiny.folder / "chars"), "--output", str(tmp_path)]

@@ -120,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def good(handler: Handler) -> None:
-    """What was asked for."""
+    """Send the file as requested."""
     handler.wfile.write(handler.partial())
 
 
@@ -191,7 +191,7 @@ ever_continuing = dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def pausing(handler: Handler) -> None:
-    """What was asked for, in ten pieces with pauses between them."""
+    """Send the file in ten pieces with pauses between them."""
     content = handler.partial()
     size = len(content) // 10 + 1
     for start in range(0, len(content), size):
@@ -229,7 +229,7 @@ def lying_range(handler: Handler) -> None:
 
 
 def no_content_range(handler: Handler) -> None:
-    """206 without a word on which part it is."""
+    """Answer 206 without saying which part it is."""
     handler.head(206, {"Content-Length": len(handler.server.content)})
     handler.wfile.write(handler.server.content)
 
@@ -355,7 +355,7 @@ def garbage(handler: Handler) -> None:
 
 
 def late(seconds: float) -> Answer:
-    """What was asked for, after a while."""
+    """Send the file after a while."""
 
     def answer(handler: Handler) -> None:
         time.sleep(seconds)

@@ -119,6 +119,6 @@ OVERLAY: dict[str, Any] = {
 """Laid over the default configuration."""
 
 
-def overlay(tiny: Tiny) -> dict[str, Any]:
-    """A copy of the overlay, for `--config`."""
+def overlay() -> dict[str, Any]:
+    """A copy of the overlay of `Tiny.config`, for `--config`."""
     return json.loads(json.dumps(OVERLAY))

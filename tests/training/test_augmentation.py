@@ -29,7 +29,6 @@ from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.text import alphabet, thesaurus, tokens
 from crepe.training import augmentation as augment
-from crepe.training import checkpoints
 from crepe.training.augmentation import Augmented, choose, geometric, training
 from crepe.training.loop import Training, fit
 from crepe.training.sampler import Sampler
@@ -38,6 +37,7 @@ from crepe.training.tune import tune
 from tests.support.paths import contents
 from tests.support.shards import Tiny
 from tests.support.texts import cleaned
+from tests.support.trainings import assert_a_cut_changes_nothing
 
 CPU = torch.device("cpu")
 
@@ -438,29 +438,8 @@ def make(study: tuple[Config, Path]) -> Training:
 
 
 @pytest.mark.parametrize("cut", [1, 33])
-def test_a_run_in_two_parts_is_the_run_in_one(study, tmp_path: Path, cut: int, monkeypatch) -> None:
-    whole = make(study)
-    fit(whole, tmp_path / "whole", "x")
-
-    class CutError(Exception):
-        pass
-
-    save = checkpoints.save
-
-    def stop_after_saving(folder, number, *rest):
-        save(folder, number, *rest)
-        if number == cut:
-            raise CutError
-
-    monkeypatch.setattr(checkpoints, "save", stop_after_saving)
-    with pytest.raises(CutError):
-        fit(make(study), tmp_path / "parts", "x", steps=cut)
-    monkeypatch.undo()
-    second = make(study)
-    fit(second, tmp_path / "parts", "x")
-    for one, other in zip(whole.network.parameters(), second.network.parameters(), strict=True):
-        assert torch.equal(one, other)
-    assert whole.history == second.history
+def test_a_run_in_two_parts_is_the_run_in_one(study, tmp_path: Path, cut: int) -> None:
+    assert_a_cut_changes_nothing(lambda: make(study), tmp_path, cut)
 
 
 def test_a_training_gets_synonyms_and_a_test_does_not(study, tmp_path: Path, monkeypatch) -> None:

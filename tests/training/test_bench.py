@@ -24,7 +24,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(tiny: Tiny, capsys: pytest.CaptureFixture[str], *options: str, model: str = "conv-small") -> str:
     words = ["bench", "--shards", str(tiny.folder / "chars"), "--model", model, "--device", "cpu", "--rounds", "1"]
-    assert main([*words, "--config", json.dumps(overlay(tiny)), *options]) == 0
+    assert main([*words, "--config", json.dumps(overlay()), *options]) == 0
     return capsys.readouterr().out
 
 
@@ -56,7 +56,7 @@ def test_table(tiny: Tiny, quick: None, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_model_that_is_no_convnet_is_refused(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["bench", "--shards", str(tiny.folder / "words"), "--model", "bow", "--config", json.dumps(overlay(tiny))]
+    words = ["bench", "--shards", str(tiny.folder / "words"), "--model", "bow", "--config", json.dumps(overlay())]
     assert main(words) == 1
     assert "--model bow: needs to be a ConvNet" in capsys.readouterr().err
 

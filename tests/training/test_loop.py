@@ -19,6 +19,7 @@ from crepe.models.batch import Split
 from crepe.training import checkpoints, heartbeat
 from crepe.training.loop import Training, fit
 from tests.support.shards import Tiny, overlay
+from tests.support.trainings import assert_a_cut_changes_nothing
 
 CPU = torch.device("cpu")
 
@@ -60,30 +61,9 @@ def test_history_has_a_line_an_epoch_and_the_network_learns(tiny: Tiny, tmp_path
 
 
 @pytest.mark.parametrize("cut", [1, 20, 33])
-def test_a_run_in_two_parts_is_the_run_in_one(tiny: Tiny, tmp_path: Path, cut: int, monkeypatch) -> None:
-    whole = make(tiny)
-    fit(whole, tmp_path / "whole", "x")
-
-    class CutError(Exception):
-        pass
-
-    save = checkpoints.save
-
-    def stop_after_saving(folder, number, *rest):
-        save(folder, number, *rest)
-        if number == cut:
-            raise CutError
-
-    # The first part ends as a killed process does: nothing after the checkpoint is done.
-    monkeypatch.setattr(checkpoints, "save", stop_after_saving)
-    with pytest.raises(CutError):
-        fit(make(tiny), tmp_path / "parts", "x", steps=cut)
-    monkeypatch.undo()
-    second = make(tiny, seed=0)
-    initialize(second.network, 9.0, 9)  # the checkpoint must replace it
-    fit(second, tmp_path / "parts", "x")
-    assert torch.equal(parameters(whole), parameters(second))
-    assert whole.history == second.history
+def test_a_run_in_two_parts_is_the_run_in_one(tiny: Tiny, tmp_path: Path, cut: int) -> None:
+    # Other parameters, which the checkpoint must replace.
+    assert_a_cut_changes_nothing(lambda: make(tiny), tmp_path, cut, lambda run: initialize(run.network, 9.0, 9))
 
 
 def test_steps_end_a_run_within_an_epoch(tiny: Tiny, tmp_path: Path) -> None:
@@ -148,7 +128,7 @@ def test_checkpoints_are_some_time_apart_at_the_most(tiny: Tiny, tmp_path: Path,
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signalled_and_started_again(tiny: Tiny, tmp_path: Path, number: signal.Signals) -> None:
     """The command itself, stopped by a signal in the middle of an epoch: the model is the same bytes in the end."""
-    config = overlay(tiny)
+    config = overlay()
     config["training"]["convnet"] |= {"epochs": 2, "batches_per_epoch": 120}
     command = [sys.executable, "-m", "crepe", "train", "tiny", "conv-small", "--device", "cpu"]
     command += ["--config", json.dumps(config), "--shards", str(tiny.folder / "chars"), "--output"]

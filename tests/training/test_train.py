@@ -155,7 +155,7 @@ def test_a_rate_that_is_too_high_ends_the_command(tiny: Tiny, tmp_path: Path, ca
     folder = tmp_path / "run"
     train(tiny.config, "tiny", "conv-small", 0, tiny.folder / "chars", folder, "cpu", steps=5)
     evaluate(folder, tiny.folder / "chars", "cpu")
-    config = overlay(tiny)
+    config = overlay()
     config["training"]["convnet"] |= {"learning_rate": 1e6, "max_grad_norm": max_grad_norm}
     options = ["--device", "cpu", "--config", json.dumps(config), "--shards", str(tiny.folder / "chars")]
     assert main(["train", "tiny", "conv-small", *options, "--output", str(folder)]) == 1
@@ -200,7 +200,7 @@ def test_out_of_memory_is_a_fault_of_the_settings(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return loss_of(*arguments)
 
-    words = ["train", "tiny", "bow", "--config", json.dumps(overlay(tiny)), "--device", "cpu"]
+    words = ["train", "tiny", "bow", "--config", json.dumps(overlay()), "--device", "cpu"]
     words += ["--shards", str(tiny.folder / "words"), "--output", str(tmp_path)]
     with monkeypatch.context() as patch:
         patch.setattr(torch.nn.functional, "cross_entropy", fill)

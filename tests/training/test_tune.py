@@ -51,7 +51,7 @@ def test_command_records_and_prints(
         str(without_test),
     ]
     output = tmp_path / "record.json"
-    assert main([*words, "--config", json.dumps(overlay(tiny)), "--output", str(output), "--device", "cpu"]) == 0
+    assert main([*words, "--config", json.dumps(overlay()), "--output", str(output), "--device", "cpu"]) == 0
     record = json.loads(output.read_text())
     assert [trial["settings"] for trial in record["trials"]] == [
         {"learning_rate": 0.1, "weight_decay": 0},
@@ -72,7 +72,7 @@ def test_command_records_and_prints(
 )
 def test_wrong_settings(tiny: Tiny, trial: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["tune", "tiny", "bow", "--try", trial, "--shards", str(tiny.folder / "words")]
-    assert main([*words, "--config", json.dumps(overlay(tiny))]) == 1
+    assert main([*words, "--config", json.dumps(overlay())]) == 1
     assert message in capsys.readouterr().err
 
 
