@@ -1,7 +1,7 @@
-"""Archives as the datasets come in: a gzip-compressed tar that holds `NAME_csv/train.csv`, `test.csv`, `classes.txt`.
+"""Read and write archives of datasets: gzip-compressed tars with `NAME_csv/train.csv`, `test.csv` and `classes.txt`.
 
-They come from the network, so nothing in them is trusted: only plain files of those three names are taken, under
-those names alone, and what is read is bounded.
+Archives come from the network, so nothing in them is trusted: only plain files of those three names are extracted,
+under those names alone, and the number of bytes read is limited.
 """
 
 import gzip
@@ -21,11 +21,11 @@ REQUIRED = ("train.csv", "test.csv")
 TAKEN = (*REQUIRED, "classes.txt")
 
 MAXIMUM = 16 * 2**30
-"""Most bytes that an archive may unpack to, ten times what the largest of the paper does."""
+"""Most bytes that an archive may unpack to, ten times as many as the paper's largest."""
 LARGEST = 8 * 2**30
-"""A file that is packed has fewer bytes: those that the format's header can tell."""
+"""Files to pack must have fewer bytes: the tar header cannot express more."""
 MEMBERS = 1000
-"""Most members that an archive may have; those of the paper have four or five."""
+"""Most members that an archive may have; the paper's have four or five."""
 PIECE = 2**20
 """Bytes read at a time, and the most that one header may claim."""
 
@@ -35,7 +35,7 @@ _DAMAGE = (tarfile.TarError, OSError, ValueError, RecursionError)
 
 
 def sniff(path: Path | str, remedy: str = "") -> None:
-    """Look at a file's first bytes only.
+    """Check a file's first bytes only.
 
     Args:
         path: the file.
@@ -66,7 +66,7 @@ def pack(path: Path | str, folder: str, files: Mapping[str, IO[bytes]]) -> None:
 
     Args:
         path: the archive.
-        folder: the one inside that the files stand in.
+        folder: the folder inside the archive.
         files: streams by name, read from their start.
 
     Raises:
@@ -102,11 +102,11 @@ def check(path: Path | str, maximum: int = MAXIMUM) -> None:
 
 @contextmanager
 def extracted(path: Path | str, folder: Path | str | None = None, maximum: int = MAXIMUM) -> Iterator[dict[str, Path]]:
-    """Unpack `train.csv`, `test.csv` and, if there, `classes.txt` to a temporary folder that goes with the block.
+    """Unpack `train.csv`, `test.csv` and, if there, `classes.txt` to a temporary folder for as long as the block.
 
     Args:
         path: the archive, read once.
-        folder: where the temporary folder is made; the system's place for such things if None.
+        folder: parent of the temporary folder; the system's default if None.
         maximum: most bytes that the archive may unpack to.
 
     Yields:
@@ -161,7 +161,7 @@ def _write(pieces: Iterator[bytes], path: Path) -> None:
 def _reading(
     path: Path | str, maximum: int, remedy: str
 ) -> Iterator[Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]]:
-    """An archive's members with their content; when the block ends well, the archive is read on to its end."""
+    """Yield an archive's members with their content; if the block ends without an error, the rest is read, too."""
     sniff(path, remedy)
     try:
         with gzip.open(path) as inflated:
@@ -188,7 +188,7 @@ def _members(tar: tarfile.TarFile, stream: "_Forward") -> Iterator[tuple[tarfile
 
 
 class _Forward:
-    """The bytes inside a gzip file as `tarfile` reads them: forwards only, in bounded pieces, up to a maximum."""
+    """Stream of the bytes inside a gzip file for `tarfile`: forwards only, in bounded pieces, up to a maximum."""
 
     def __init__(self, stream: gzip.GzipFile, maximum: int) -> None:
         self._stream, self._maximum = stream, maximum

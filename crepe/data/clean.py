@@ -32,7 +32,7 @@ from crepe.io.progress import Meter, meter
 from crepe.options import add_config
 
 CHUNK = 4 << 20
-"""Bytes of CSV that are taken at a time."""
+"""Bytes of CSV that are read at a time."""
 LONGEST_LINE = 64 << 20
 """Most bytes of a line."""
 ROW_GROUP = 25_000
@@ -167,7 +167,7 @@ def convert(name: str, csv: Path, parquet: Path, dataset: Dataset, done: Meter) 
 
 
 def _chunks(name: str, path: Path) -> Iterator[bytes]:
-    """Some megabytes of whole lines at a time, every line end a newline."""
+    """Yield some megabytes of whole lines at a time, with newlines as line ends."""
     with path.open("rb") as stream:
         if stream.peek(len(BOM_UTF8)).startswith(BOM_UTF8):
             stream.seek(len(BOM_UTF8))
@@ -182,7 +182,7 @@ def _chunks(name: str, path: Path) -> Iterator[bytes]:
 
 
 def regular_frame(chunk: bytes, schema: dict[str, Any], classes: int) -> pl.DataFrame | None:
-    """The rows of lines in the regular form, which polars reads as it should; None of others."""
+    """Parse lines in the regular form by polars; None for lines in another form."""
     if not _is_regular(chunk, len(schema) - 1):
         return None
     numbers = pl.Enum([str(number) for number in range(1, classes + 1)])
@@ -219,10 +219,10 @@ def _is_regular(chunk: bytes, fields: int) -> bool:
 
 
 def _rows(name: str, first: int, chunk: bytes, dataset: Dataset) -> Iterator[tuple[int | str, ...]]:
-    """The rows of any lines that the original takes: label and fields.
+    """Parse any lines that the original program takes: label and fields.
 
     Raises:
-        CrepeError: a line is not as it should be; the text has its number and the reason.
+        CrepeError: a line is malformed; the message has its number and the reason.
     """
     for number, line in enumerate(chunk.removesuffix(b"\n").split(b"\n"), first):
         try:
@@ -257,7 +257,7 @@ def _row(line: bytes, dataset: Dataset) -> tuple[int | str, ...]:
 
 
 def _fields(line: str) -> Iterator[str]:
-    """Split a line as the original does."""
+    """Split a line as the original program does."""
     start = 0
     while start < len(line):
         if line[start] != '"':

@@ -1,10 +1,10 @@
 """Turn clean text into shards of integers: a feature's manifest, Arrow files and, if it has one, the vocabulary.
 
-A feature with a thesaurus gets two splits more: `spots`, the words of the train rows that can be replaced, and
+A feature with a thesaurus gets two more splits: `spots`, the words of the train rows that can be replaced, and
 `synonyms`, their synonyms.
 
-Rows are read, encoded and written some thousands at a time, however many there are. The manifest is taken away first
-and written last: a folder that has one is whole.
+Rows are read, encoded and written some thousands at a time, so that memory does not grow with their number. The
+manifest is removed first and written last: a folder that has one is whole.
 """
 
 import argparse

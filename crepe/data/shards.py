@@ -1,4 +1,4 @@
-"""Shards: ragged sequences of integers with a label, all that a model ever reads.
+"""Read and write shards: files of ragged sequences of integers with a label, the input of all models.
 
 A folder holds Arrow IPC files of at most `ROWS` rows each, `train-00000-of-00002.arrow` and so on, and a
 `manifest.json` with what they hold and the digests that tie them to the clean data and the archive. A file has record
@@ -37,12 +37,12 @@ _AGAIN = "run `crepe encode` again"
 
 @dataclass(frozen=True, slots=True)
 class Shard(Section):
-    """One file of a split."""
+    """A file of a split."""
 
     file: str
     rows: int
     values: int
-    """Integers in all rows together."""
+    """Number of integers in all rows."""
     sha256: str
 
 
@@ -57,7 +57,8 @@ class Manifest(Section):
     symbols: int
     """Largest index that can occur."""
     length: int | None
-    """Columns that a text is cut to; None where texts stay whole. Train rows of a thesaurus are cut when drawn."""
+    """Number of integers that a text is cut to; None if texts stay whole. With a thesaurus, train rows are cut when
+    they are drawn."""
     source: str
     """sha256 of the alphabet, or of vocabulary.parquet."""
     classes: list[str]
@@ -104,13 +105,13 @@ class Manifest(Section):
 
 
 def names(split: str, rows: int) -> list[str]:
-    """File names of a split of `rows` rows."""
+    """Return the file names of a split of `rows` rows."""
     count = max(1, -(-rows // ROWS))
     return [f"{split}-{index:05d}-of-{count:05d}.arrow" for index in range(count)]
 
 
 def write(path: Path | str, parts: Ragged | Iterable[Ragged]) -> Shard:
-    """Write one shard file, whole or not at all; parts are written as they come, a record batch each."""
+    """Write a shard file, whole or not at all; each part becomes a record batch."""
     path = Path(path)
     rows = values = 0
     with replacing(path) as temporary:

@@ -1,6 +1,6 @@
 """The store of downloads: data/store, each file under its published checksum.
 
-No rule of the workflow makes or deletes these files: what has been downloaded once stays, whatever becomes of a job.
+No rule of the workflow makes or deletes these files: a downloaded file stays, even if its job fails or runs again.
 Rules bring a file to its place under data/raw by a hard link, which takes no room, or by a copy where links are
 impossible. A file put into the store by hand may have any name.
 """
@@ -19,7 +19,7 @@ def find(folder: Path, sources: Iterable[Source]) -> tuple[Path, Source] | None:
 
     Args:
         folder: the store.
-        sources: looked for in their order.
+        sources: sources, in the order of preference.
 
     Returns:
         The file and its source, or None.
@@ -38,7 +38,7 @@ def find(folder: Path, sources: Iterable[Source]) -> tuple[Path, Source] | None:
 
 
 def place(kept: Path, path: Path) -> None:
-    """Bring a file of the store to `path`.
+    """Link or copy a file of the store to `path`.
 
     Raises:
         CrepeError: `path` cannot be written.
@@ -55,7 +55,7 @@ def adopt(path: Path, folder: Path, sources: Iterable[Source]) -> None:
     Args:
         path: the output.
         folder: the store.
-        sources: of the download.
+        sources: sources of the download.
     """
     checksums = [source.checksum[1] for source in sources if source.checksum]
     if not checksums or not path.is_file() or any((folder / checksum).exists() for checksum in checksums):
