@@ -101,18 +101,18 @@ def table(name: str, suffix: str = "csv") -> Path:
     return study(name) / f"table.{suffix}"
 
 
-def partial(name: str, suffix: str = "csv") -> Path:
+def partial_results(name: str, suffix: str = "csv") -> Path:
     """A table (`csv`, `md`) or report (`html`) of an unfinished study."""
     return study(name) / f"partial.{suffix}"
 
 
-def metrics(name: str, dataset: str) -> Path:
+def dvc_metrics(name: str, dataset: str) -> Path:
     """Test errors of a study on a dataset, by model, for `dvc metrics`."""
-    return study(name) / METRICS_FOLDER / f"{dataset}.json"
+    return study(name) / DVC_METRICS / f"{dataset}.json"
 
 
-METRICS_FOLDER = "metrics"
-"""Folder of `metrics`."""
+DVC_METRICS = "metrics"
+"""Folder of the files of `dvc_metrics`."""
 
 
 def pipeline(name: str) -> Path:

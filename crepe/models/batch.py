@@ -25,8 +25,8 @@ class Batch:
     """uint8 or int32 [total] of the whole split, on the device."""
     starts: Tensor
     """int64 [rows], where each row begins in `values`."""
-    sizes: Tensor
-    """int64 [rows], ascending, how many integers a row has."""
+    lengths_device: Tensor
+    """int64 [rows], ascending, number of codes in each row, on the device."""
     lengths: np.ndarray
     """The same on the host."""
     labels: Tensor
@@ -48,7 +48,7 @@ class Batch:
             rows: int64, on the device; -1 stands for an empty row.
             columns: int64, of a shape that broadcasts with it; behind a row's end the integer is 0, no symbol.
         """
-        inside = columns < F.pad(self.sizes, (0, 1))[rows]
+        inside = columns < F.pad(self.lengths_device, (0, 1))[rows]
         places = torch.where(inside, F.pad(self.starts, (0, 1))[rows] + columns, 0)
         return torch.where(inside, self._take(places), 0)
 
@@ -56,8 +56,8 @@ class Batch:
         """Concatenate the rows: return their integers, int64 [sum of lengths], and the row of each, int64."""
         device = self.values.device
         total = int(self.lengths.sum())
-        rows = torch.repeat_interleave(torch.arange(len(self), device=device), self.sizes, output_size=total)
-        begins = self.sizes.cumsum(0) - self.sizes
+        rows = torch.repeat_interleave(torch.arange(len(self), device=device), self.lengths_device, output_size=total)
+        begins = self.lengths_device.cumsum(0) - self.lengths_device
         return self._take(torch.arange(total, device=device) + (self.starts - begins)[rows]), rows
 
     def padded(self, columns: int | None = None) -> Tensor:

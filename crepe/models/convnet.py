@@ -38,7 +38,7 @@ from crepe.models import NetworkSettings
 from crepe.models.base import Inputs, Network, embed
 from crepe.models.batch import Batch
 from crepe.models.packed.convolution import convolve, convolve_moved, lookup
-from crepe.models.packed.moves import move
+from crepe.models.packed.moves import move_columns
 from crepe.models.packed.plan import Geometry, Plan
 from crepe.models.packed.pooling import activate, rectify
 from crepe.models.packed.ragged_linear import ragged_linear
@@ -110,14 +110,14 @@ class ConvNet(Network):
 
     def forward(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         """Compute the logits of a batch: dtype [rows, classes]."""
-        plan = Plan(self.geometry, batch.sizes, batch.lengths)
-        first, *others = working(self.convolutions, dtype)
+        plan = Plan(self.geometry, batch.lengths_device, batch.lengths)
+        first, *others = cast_parameters(self.convolutions, dtype)
         pool, *pools = self.geometry.pools
         *between, last = plan.moves
-        x = self._first_convolution(batch.take(plan.rows, plan.columns), *first, pool)
-        for way, (weight, bias), pool in zip(between, others, pools, strict=True):
-            x = activate(convolve_moved(x, way, weight), bias, pool)
-        x = self._first_connected(move(x, last), plan.groups)
+        x = self._first_convolution(batch.take(plan.row_of_column, plan.place_in_row), *first, pool)
+        for move, (weight, bias), pool in zip(between, others, pools, strict=True):
+            x = activate(convolve_moved(x, move, weight), bias, pool)
+        x = self._first_connected(move_columns(x, last), plan.groups)
         return self._other_connected(x)
 
     def _first_convolution(self, codes: Tensor, weight: Tensor, bias: Tensor, pool: int) -> Tensor:
@@ -142,7 +142,7 @@ class ConvNet(Network):
 
     def _other_connected(self, x: Tensor) -> Tensor:
         """Compute the other fully connected layers, each behind rectifier and dropout: [rows, classes]."""
-        for weight, bias in working(self.connected[1:], x.dtype):
+        for weight, bias in cast_parameters(self.connected[1:], x.dtype):
             x = F.linear(drop(rectify(x), self.dropout if self.training else 0.0), weight, bias)
         return x
 
@@ -156,7 +156,7 @@ class ConvNet(Network):
                 by Conv1d.
         """
         codes = F.pad(codes, (0, self.length))[:, : self.length]
-        kernels = working(self.convolutions, dtype)
+        kernels = cast_parameters(self.convolutions, dtype)
         if self.embedding is None:
             x = F.one_hot(codes, kernels[0][0].shape[1] + 1)[:, :, 1:].to(dtype).transpose(1, 2)
         else:
@@ -168,7 +168,7 @@ class ConvNet(Network):
                 x = F.max_pool2d(rectify(F.conv2d(x, weight, bias)), (1, pool))
             else:
                 x = F.max_pool1d(rectify(F.conv1d(x, weight.squeeze(2), bias)), pool)
-        weight, bias = working(self.connected[:1], dtype)[0]
+        weight, bias = cast_parameters(self.connected[:1], dtype)[0]
         return self._other_connected(F.linear(x.flatten(2).transpose(1, 2).flatten(1), weight, bias))
 
     @property
@@ -192,7 +192,7 @@ class ConvNet(Network):
         return self.geometry.size(batch.lengths, batch.labels.device)
 
 
-def working(layers: Iterable[nn.Module], dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+def cast_parameters(layers: Iterable[nn.Module], dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
     """Return weight and bias of each layer in the dtype of the computation; their gradients keep the parameters'."""
     return [(weight.to(dtype), bias.to(dtype)) for weight, bias in (layer.parameters() for layer in layers)]
 

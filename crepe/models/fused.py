@@ -56,15 +56,19 @@ def spread(gradient: Tensor, which: Tensor, pool: int) -> Tensor:
     return x
 
 
-def descend(parameter: Tensor, step: Tensor, gradient: Tensor, momentum: float, rate: float, keep: float) -> None:
-    """Update a parameter in place: `step = momentum * step - rate * gradient`, `parameter = keep * parameter + step`.
+def sgdw_update(
+    parameter: Tensor, momentum_buffer: Tensor, gradient: Tensor, momentum: float, lr: float, weight_decay: float
+) -> None:
+    """Update a parameter and its momentum buffer in place, as `crepe.training.optimizer.SGDW` documents.
 
-    The update of the original's train.lua, see `crepe.training.optimizer`. The tensors are float32, contiguous, and of
-    one shape.
+    The tensors are float32, contiguous, and of one shape.
     """
     if gradient.stride() != parameter.stride():
         gradient = torch.empty_like(parameter).copy_(gradient)
-    _descend[_programs(step)](parameter, step, gradient, step.numel(), momentum, rate, keep, BLOCK)
+    keep = 1 - lr * weight_decay
+    _sgdw_update[_programs(parameter)](
+        parameter, momentum_buffer, gradient, parameter.numel(), momentum, lr, keep, BLOCK
+    )
 
 
 def _programs(x: Tensor) -> tuple[int]:
@@ -114,9 +118,11 @@ def _spread(gradient, which, x, total, features, pool: tl.constexpr, block: tl.c
 
 
 @triton.jit
-def _descend(parameter, step, gradient, total, momentum, rate, keep, block: tl.constexpr):  # type: ignore[no-untyped-def]
+def _sgdw_update(  # type: ignore[no-untyped-def]
+    parameter, momentum_buffer, gradient, total, momentum, lr, keep, block: tl.constexpr
+):
     place = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     inside = place < total
-    moved = tl.load(step + place, inside) * momentum - tl.load(gradient + place, inside) * rate
-    tl.store(step + place, moved, inside)
-    tl.store(parameter + place, tl.load(parameter + place, inside) * keep + moved, inside)
+    step = tl.load(momentum_buffer + place, inside) * momentum - tl.load(gradient + place, inside) * lr
+    tl.store(momentum_buffer + place, step, inside)
+    tl.store(parameter + place, tl.load(parameter + place, inside) * keep + step, inside)

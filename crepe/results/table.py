@@ -68,7 +68,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def write(config: Config, partial: bool = False) -> None:
-    """Write `table.csv` and `table.md` of a study from its runs and the paper's tables, and its `layout.metrics`.
+    """Write `table.csv` and `table.md` of a study from its runs and the paper's tables, and its `layout.dvc_metrics`.
 
     Args:
         config: the study.
@@ -79,7 +79,7 @@ def write(config: Config, partial: bool = False) -> None:
         CrepeError: a run is damaged or contradicts itself, or a file cannot be read or written.
     """
     found = grids(config, current=partial)
-    named = layout.partial if partial else layout.table
+    named = layout.partial_results if partial else layout.table
     csv, text = named(config.name, "csv"), named(config.name, "md")
     with alone(csv.parent, csv.name), alone(text.parent, text.name):
         with replacing(csv) as temporary:
@@ -95,10 +95,10 @@ def _write_metrics(config: Config, found: list[Grid]) -> None:
     for cell in (cell for grid in found for cell in grid):
         if cell.error is not None:
             errors[cell.dataset][cell.model] = round(cell.error, 4)
-    paths = {layout.metrics(config.name, dataset): content for dataset, content in errors.items()}
+    paths = {layout.dvc_metrics(config.name, dataset): content for dataset, content in errors.items()}
     for path, content in paths.items():
         write_text(path, json.dumps(content, indent=2) + "\n")
-    for path in (layout.study(config.name) / layout.METRICS_FOLDER).glob("*.json"):
+    for path in (layout.study(config.name) / layout.DVC_METRICS).glob("*.json"):
         if path not in paths:
             path.unlink()
 

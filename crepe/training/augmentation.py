@@ -48,7 +48,7 @@ _KEY = 2**63
 """Added to a batch's number, so that its replacements are drawn from other random numbers than its rows."""
 
 
-def training(folder: Path, manifest: Manifest, device: torch.device) -> Split:
+def read_train(folder: Path, manifest: Manifest, device: torch.device) -> Split:
     """Read the train split of the shards in `folder`; its texts are augmented if the feature has a thesaurus.
 
     Raises:

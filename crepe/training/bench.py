@@ -30,10 +30,10 @@ from crepe.errors import CrepeError
 from crepe.evaluation.prediction import rows_at_once
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Batch, Split
-from crepe.models.convnet import ConvNet, working
+from crepe.models.convnet import ConvNet, cast_parameters
 from crepe.models.device import choose_precision, describe, enough_memory, own_device, set_up
 from crepe.options import add_config, add_device, add_shards
-from crepe.training.augmentation import training
+from crepe.training.augmentation import read_train
 from crepe.training.optimizer import SGDW
 from crepe.training.sampler import Sampler
 from crepe.training.step import Forward, Step, step_of
@@ -99,7 +99,7 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     assert isinstance(network, ConvNet)
     initialize(network, settings.init_std, 0)
     network.to(place)
-    train, test = training(folder, manifest, place), Split(shards.read(folder, "test", manifest), place)
+    train, test = read_train(folder, manifest, place), Split(shards.read(folder, "test", manifest), place)
     sampler = Sampler(train.labels, len(manifest.classes), recipe.batch_size, 0, recipe.sampling)
     batches = [train.drawn(sampler.rows(number), 0, number) for number in range(BATCHES)]
     # Tests go through the rows by length; so do these, a few from the whole range.
@@ -181,11 +181,11 @@ def operations(network: ConvNet, lengths: np.ndarray) -> float:
         float(np.minimum(-(-texts // scale), limit).mean())
         for scale, limit in zip(geometry.scales[1:], geometry.limits[1:], strict=True)
     ]
-    kernels = [weight for weight, _ in working(network.convolutions, torch.float32)]
+    kernels = [weight for weight, _ in cast_parameters(network.convolutions, torch.float32)]
     for number, (weight, pool, columns) in enumerate(zip(kernels, geometry.pools, used, strict=True)):
         if number > 0 or network.embedding is not None:
             total += weight.numel() * pool * columns
-    first, *others = (weight.numel() for weight, _ in working(network.connected, torch.float32))
+    first, *others = (weight.numel() for weight, _ in cast_parameters(network.connected, torch.float32))
     return 2 * (total + first * used[-1] / geometry.limits[-1] + sum(others))
 
 

@@ -134,13 +134,13 @@ def _update(
     lr: float,
     weight_decay: float,
 ) -> None:
-    keep = 1 - lr * weight_decay
     if fusing(gradients[0]):
         from crepe.models import fused
 
         for tensors in zip(parameters, buffers, gradients, strict=True):
-            fused.descend(*tensors, momentum, lr, keep)
+            fused.sgdw_update(*tensors, momentum, lr, weight_decay)
         return
+    keep = 1 - lr * weight_decay
     for p, m, g in zip(*map(_pieces, (parameters, buffers, gradients)), strict=True):
         m.mul_(momentum).add_(g, alpha=-lr)
         torch.add(m, p, alpha=keep, out=p)

@@ -89,7 +89,7 @@ class Replayed:
 
     def _record(self, batch: Batch, size: int, split: bool) -> tuple[Batch, torch.cuda.CUDAGraph]:
         values = batch.values if split else batch.values.new_zeros(size)
-        held = Batch(values, batch.starts.clone(), batch.sizes.clone(), batch.lengths, batch.labels.clone())
+        held = Batch(values, batch.starts.clone(), batch.lengths_device.clone(), batch.lengths, batch.labels.clone())
         _copy(held, batch, split)
         graph = torch.cuda.CUDAGraph()
         with torch.random.fork_rng([values.device]):
@@ -105,7 +105,9 @@ def _copy(held: Batch, batch: Batch, split: bool) -> None:
     """Copy a batch to where a record reads it."""
     if not split:
         held.values[: len(batch.values)].copy_(batch.values)
-    torch._foreach_copy_([held.starts, held.sizes, held.labels], [batch.starts, batch.sizes, batch.labels])
+    torch._foreach_copy_(
+        [held.starts, held.lengths_device, held.labels], [batch.starts, batch.lengths_device, batch.labels]
+    )
 
 
 @contextmanager

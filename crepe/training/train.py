@@ -27,7 +27,7 @@ from crepe.records import provenance
 from crepe.records.history import History
 from crepe.records.run import Data, Rows, RunRecord
 from crepe.training import checkpoints, heartbeat, snapshots
-from crepe.training.augmentation import training
+from crepe.training.augmentation import read_train
 from crepe.training.loop import Training, fit
 from crepe.training.setup import prepare
 
@@ -120,7 +120,7 @@ def train(
         dtype=PRECISIONS[precision],
         recipe=recipe,
         seed=seed,
-        train=training(folder, manifest, place),
+        train=read_train(folder, manifest, place),
         test=Split(shards.read(folder, "test", manifest), place),
         classes=len(manifest.classes),
     )

@@ -28,7 +28,7 @@ from crepe.models.device import PRECISIONS, choose_precision, enough_memory, own
 from crepe.options import add_config, add_device, add_shards
 from crepe.records import provenance
 from crepe.records.quality import wilson
-from crepe.training.augmentation import training
+from crepe.training.augmentation import read_train
 from crepe.training.loop import Training, fit
 from crepe.training.setup import prepare
 
@@ -110,7 +110,7 @@ def tune(
     recipe, manifest = start.recipe, start.manifest
     precision = choose_precision(place, network=start.model.network)
     recipes = [Recipe.parse(recipe.as_dict() | trial, "--try") for trial in trials]
-    whole = training(folder, manifest, place)
+    whole = read_train(folder, manifest, place)
     order = np.random.Generator(np.random.Philox(key=[seed, 0])).permutation(len(whole))
     count = round(held_out * len(whole))
     if not 0 < count < len(whole):

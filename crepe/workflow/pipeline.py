@@ -62,5 +62,5 @@ def text(path: Path, overlay: Path) -> str:
         # Git keeps it. It stays while it is made again, since Snakemake says what has to be.
         "outs": [{str(layout.table(study)): {"cache": False, "persist": True}}],
     }
-    content = {"stages": {study: stage}, "metrics": [layout.METRICS_FOLDER]}
+    content = {"stages": {study: stage}, "metrics": [layout.DVC_METRICS]}
     return HEADER.format(overlay=overlay.as_posix(), path=path) + yaml.safe_dump(content, sort_keys=False)

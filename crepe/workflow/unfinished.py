@@ -20,22 +20,23 @@ def show(study: str, config: str) -> None:
     for command in ("table", "report"):
         if subprocess.call([sys.executable, "-m", "crepe", command, "--partial", "--config", config]):
             return
-    table, partial = layout.table(study), layout.partial(study)
+    table, partial = layout.table(study), layout.partial_results(study)
     if table.exists() and table.read_bytes() == partial.read_bytes():
         forget(study)
         return
     for path in (table, layout.table(study, "md"), layout.report(study), *_metrics(study)):
         path.unlink(missing_ok=True)
     print(
-        f"What is there of the study: {layout.partial(study, 'md')}, {layout.partial(study, 'html')}", file=sys.stderr
+        f"What is there of the study: {layout.partial_results(study, 'md')}, {layout.partial_results(study, 'html')}",
+        file=sys.stderr,
     )
 
 
 def forget(study: str) -> None:
     """Remove a study's partial table and report."""
     for suffix in ("csv", "md", "html"):
-        layout.partial(study, suffix).unlink(missing_ok=True)
+        layout.partial_results(study, suffix).unlink(missing_ok=True)
 
 
 def _metrics(study: str) -> list[Path]:
-    return list((layout.study(study) / layout.METRICS_FOLDER).glob("*.json"))
+    return list((layout.study(study) / layout.DVC_METRICS).glob("*.json"))

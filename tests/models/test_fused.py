@@ -46,6 +46,6 @@ def test_the_update_is_that_of_the_original(shape: tuple[int, ...]) -> None:
         parameter, step = (t.to(memory_format=torch.channels_last) for t in (parameter, step))
     moved = step.double() * 0.9 - gradient.double() * 0.1
     expected = parameter.double() * 0.99 + moved
-    fused.descend(parameter, step, gradient, 0.9, 0.1, 0.99)
+    fused.sgdw_update(parameter, step, gradient, momentum=0.9, lr=0.1, weight_decay=0.1)
     torch.testing.assert_close(step.double(), moved, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(parameter.double(), expected, rtol=1e-6, atol=1e-6)

@@ -29,7 +29,7 @@ from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.text import alphabet, thesaurus, tokens
 from crepe.training import augmentation as augment
-from crepe.training.augmentation import Augmented, choose, geometric, training
+from crepe.training.augmentation import Augmented, choose, geometric, read_train
 from crepe.training.loop import Training, fit
 from crepe.training.sampler import Sampler
 from crepe.training.train import train
@@ -189,7 +189,7 @@ def test_spots_are_the_words_with_synonyms(tmp_path_factory, feature: Augmentabl
 @given(ROWS, st.integers(0, 2**31), st.integers(0, 10**6))
 def test_a_drawn_row_is_the_edited_text(tmp_path_factory, feature: Augmentable, rows, seed: int, number: int) -> None:
     folder = encoded(tmp_path_factory.mktemp("drawn"), rows, feature)
-    split = training(folder, Manifest.read(folder), CPU)
+    split = read_train(folder, Manifest.read(folder), CPU)
     reference, texts = Reference(folder, feature), fields(folder)
     # Each row several times over, so that many words of one are replaced now and then.
     chosen = np.random.default_rng(number).integers(len(texts), size=60)
@@ -218,7 +218,7 @@ def test_a_drawn_row_is_the_edited_text(tmp_path_factory, feature: Augmentable, 
 
 def test_a_long_text_is_edited_before_it_is_cut(tmp_path: Path) -> None:
     folder = encoded(tmp_path, [(1, "good", "x" * 2000)], characters(length=20), "UTF-8\ngood|1\n(adj)|ok\n")
-    split = training(folder, Manifest.read(folder), CPU)
+    split = read_train(folder, Manifest.read(folder), CPU)
     found = {tuple(listed(split.drawn(np.array([0]), 0, number))[0]) for number in range(20)}
     expected = ["x" * 15 + " good", "x" * 17 + " ok"]
     assert found == {tuple(alphabet.quantize(text).tolist()) for text in expected}
@@ -277,7 +277,7 @@ def test_how_many_and_which_words_are_replaced() -> None:
 
 def test_synonyms_are_drawn_by_rank(tmp_path: Path) -> None:
     folder = encoded(tmp_path, [(1, "good", "")], characters())
-    split = training(folder, Manifest.read(folder), CPU)
+    split = read_train(folder, Manifest.read(folder), CPU)
     found = [tuple(row) for number in range(40) for row in listed(split.drawn(np.zeros(128, np.int64), 3, number))]
     synonyms = ["good", *thesaurus.read(tmp_path / "th.dat")["good"]]
     counts = [found.count(tuple(alphabet.quantize([word, ""]).tolist())) for word in synonyms]
@@ -289,7 +289,7 @@ def test_synonyms_are_drawn_by_rank(tmp_path: Path) -> None:
 
 def test_a_minibatch_is_a_function_of_seed_and_number(tmp_path: Path) -> None:
     folder = encoded(tmp_path, [(1, "good good good", "dog 0")], characters())
-    split, again = (training(folder, Manifest.read(folder), CPU) for _ in range(2))
+    split, again = (read_train(folder, Manifest.read(folder), CPU) for _ in range(2))
     rows = np.zeros(64, np.int64)
     one = split.drawn(rows, 5, 7)
     split.drawn(rows, 5, 8)
@@ -310,7 +310,7 @@ def test_rows_without_replaceable_words_are_those_of_the_feature_without_a_thesa
     for feature in FEATURES:
         before = shards.read(encoded(plain, rows, feature, None), "train")
         folder = encoded(augmented, rows, feature, "UTF-8\nzyzzyva|1\n(noun)|weevil\n")
-        batch = training(folder, Manifest.read(folder), CPU).drawn(np.arange(len(before)), 0, 0)
+        batch = read_train(folder, Manifest.read(folder), CPU).drawn(np.arange(len(before)), 0, 0)
         assert sorted(listed(batch)) == sorted(row.tolist() for row in before)
 
 
@@ -320,7 +320,7 @@ def test_test_rows_and_all_that_is_not_drawn_stay_as_they_are(tmp_path: Path, fe
     before = encoded(tmp_path / "plain", rows, feature, None)
     after = encoded(tmp_path / "augmented", rows, feature)
     assert (before / "test-00000-of-00001.arrow").read_bytes() == (after / "test-00000-of-00001.arrow").read_bytes()
-    split = training(after, Manifest.read(after), CPU)
+    split = read_train(after, Manifest.read(after), CPU)
     train = shards.read(before, "train")
     assert sorted(listed(split.batch(np.arange(5)))) == sorted(row.tolist() for row in train)
     # So do the rows that are held out of a train set, and the others are drawn as they would be in the whole.
@@ -331,7 +331,7 @@ def test_test_rows_and_all_that_is_not_drawn_stay_as_they_are(tmp_path: Path, fe
 
 def test_a_feature_without_a_thesaurus_is_drawn_as_it_is(tmp_path: Path) -> None:
     folder = encoded(tmp_path, [(1, "good", "dog")], characters(), None)
-    split = training(folder, Manifest.read(folder), CPU)
+    split = read_train(folder, Manifest.read(folder), CPU)
     assert type(split) is Split
     assert sorted(contents(folder)) == ["manifest.json", "test-00000-of-00001.arrow", "train-00000-of-00001.arrow"]
     assert "thesaurus" not in json.loads((folder / "manifest.json").read_text())
@@ -363,7 +363,7 @@ def test_what_a_thesaurus_adds_to_the_shards(tmp_path: Path) -> None:
     # They go when the thesaurus does, and are missed when they are gone.
     (folder / "spots-00000-of-00001.arrow").write_bytes(b"")
     with pytest.raises(CrepeError, match=r"spots-00000-of-00001.arrow: is damaged"):
-        training(folder, manifest, CPU)
+        read_train(folder, manifest, CPU)
     encoded(tmp_path, rows, characters("full"), None)
     assert len(contents(folder)) == 3
 
@@ -431,7 +431,7 @@ def make(study: tuple[Config, Path]) -> Training:
         dtype=torch.float32,
         recipe=replace(spec.recipe, batches_per_epoch=20),
         seed=0,
-        train=training(folder, manifest, CPU),
+        train=read_train(folder, manifest, CPU),
         test=Split(shards.read(folder, "test"), CPU),
         classes=2,
     )

@@ -29,7 +29,7 @@ def test_the_papers_pipeline_differs_from_a_studys_in_its_names_only():
     stage["cmd"] = "crepe record"
     stage["params"].pop()
     assert paper["stages"]["paper"] == stage
-    assert paper["metrics"] == [str(layout.study("paper") / layout.METRICS_FOLDER)]
+    assert paper["metrics"] == [str(layout.study("paper") / layout.DVC_METRICS)]
 
 
 # --- The real thing
@@ -162,9 +162,9 @@ def test_a_bad_dataset_leaves_a_partial_table(another):
     tiny.update(another / "config/config.yaml", {"datasets": ["toys", "more"]})
     text = tiny.run(another, "dvc", "repro", status=255)
     assert "Error in rule clean:" in text
-    partial = tiny.lines(another / layout.partial("tiny"), "error_pct")
+    partial = tiny.lines(another / layout.partial_results("tiny"), "error_pct")
     assert [(line["dataset"], line["model"]) for line in partial] == [("toys", "bow"), ("toys", "conv-small")]
-    assert "**Partial: 2 of 4 runs.**" in (another / layout.partial("tiny", "md")).read_text()
+    assert "**Partial: 2 of 4 runs.**" in (another / layout.partial_results("tiny", "md")).read_text()
     # The archive was good, and is recorded.
     assert (another / "data/raw/more.tgz.dvc").exists()
 
@@ -178,10 +178,10 @@ def test_a_failed_cell_leaves_the_others_recorded_and_fails_again(clone):
         assert "Error in rule train:" in text
         assert not (clone / run / layout.METRICS).exists()
         assert not (clone / layout.table("tiny")).exists()
-    (partial,) = tiny.lines(clone / layout.partial("tiny"), "error_pct")
+    (partial,) = tiny.lines(clone / layout.partial_results("tiny"), "error_pct")
     assert partial["model"] == "conv-small"
-    assert "**Partial: 1 of 2 runs.**" in (clone / layout.partial("tiny", "md")).read_text()
-    assert "Study tiny, partial<" in (clone / layout.partial("tiny", "html")).read_text()
+    assert "**Partial: 1 of 2 runs.**" in (clone / layout.partial_results("tiny", "md")).read_text()
+    assert "Study tiny, partial<" in (clone / layout.partial_results("tiny", "html")).read_text()
     # Not all is lost: the other model needs no training.
     tiny.run(clone, "git", "checkout", "--quiet", "config")
     assert tiny.planned(clone) == {"train": 1, "evaluate": 1, "table": 1, "report": 1}

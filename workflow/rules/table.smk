@@ -6,7 +6,7 @@ rule table:
     output:
         csv=report(layout.table(study.name), caption="../report/table.rst", category="Table"),
         markdown=layout.table(study.name, "md"),
-        errors=[layout.metrics(study.name, dataset) for dataset in study.datasets],
+        errors=[layout.dvc_metrics(study.name, dataset) for dataset in study.datasets],
     log:
         layout.log(study.name, "table"),
     benchmark:

@@ -16,8 +16,8 @@ Layer 1 reads the columns of each text and so many behind them that its last own
 Windows of the pooling, in brackets, lie within one text; in the last one of each text, the kernel looks into the next:
 
     packed input      . . . .   a b c . . .   D E F G H I J . . .   . .
-    text              - - - -   a a a a a a   D D D D D D D D D D   - -        Plan.rows: -1, 0 and 1
-    column            0 1 2 3   0 1 2 3 4 5   0 1 2 3 4 5 6 7 8 9              Plan.columns
+    text              - - - -   a a a a a a   D D D D D D D D D D   - -        Plan.row_of_column: -1, 0, 1
+    column            0 1 2 3   0 1 2 3 4 5   0 1 2 3 4 5 6 7 8 9              Plan.place_in_row
     convolved        [* *|* *] [* *|* *|* *] [* *|* *|* *|* *|* *]
     pooled             0   1     2   3   4     5   6   7   8   9
                        -   x     a   a   x     D   D   D   D   x               x: spare

@@ -23,11 +23,11 @@ from torch import Tensor
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from crepe.models.device import static_shapes
-from crepe.models.packed.moves import Move, move
-from crepe.models.packed.pooling import image, packed
+from crepe.models.packed.moves import Move, move_columns
+from crepe.models.packed.pooling import image, to_columns
 
 PIECE = 64
-"""Number of columns in each piece that `_ByPieces` cuts the columns into."""
+"""Number of columns in each piece that `_ConvolveByPieces` cuts the columns into."""
 
 BY_POSITIONS = torch.backends.cpu.get_cpu_capability() != "AVX512"
 """Whether a CPU convolves by one matrix product a position of the kernel; oneDNN is faster with wide registers."""
@@ -103,13 +103,13 @@ def convolve(x_NI: Tensor, weight: Tensor) -> Tensor:
         [columns - kernel + 1, outputs].
     """
     if x_NI.device.type == "cpu" and (BY_POSITIONS or x_NI.dtype != torch.bfloat16):
-        way = _ByPositions if BY_POSITIONS else _ByPieces
-        y: Tensor = way.apply(x_NI, weight)  # type: ignore[no-untyped-call]
+        function = _ConvolveByPositions if BY_POSITIONS else _ConvolveByPieces
+        y: Tensor = function.apply(x_NI, weight)  # type: ignore[no-untyped-call]
         return y
-    return packed(F.conv2d(image(x_NI), weight))
+    return to_columns(F.conv2d(image(x_NI), weight))
 
 
-class _ByPositions(torch.autograd.Function):
+class _ConvolveByPositions(torch.autograd.Function):
     """One matrix product for each position in the kernel."""
 
     @staticmethod
@@ -134,7 +134,7 @@ class _ByPositions(torch.autograd.Function):
         return for_x, for_weight
 
 
-class _ByPieces(torch.autograd.Function):
+class _ConvolveByPieces(torch.autograd.Function):
     """oneDNN convolution. The weight gradient is computed over pieces: oneDNN is much slower on one long row.
 
     The pieces are copied to channels-last memory first: the format that oneDNN would choose is a fifth slower.
@@ -143,7 +143,7 @@ class _ByPieces(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_NI: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x_NI, weight)
-        return packed(F.conv2d(image(x_NI), weight))
+        return to_columns(F.conv2d(image(x_NI), weight))
 
     @staticmethod
     def backward(ctx: Any, gradient_NO: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,18 +154,18 @@ class _ByPieces(torch.autograd.Function):
             F.pad(tensor, rest).unfold(0, width, PIECE).unsqueeze(2).contiguous(memory_format=torch.channels_last)
             for tensor, width in ((x_NI, PIECE + weight.shape[3] - 1), (gradient_NO, PIECE))
         )
-        return packed(for_x), conv2d_weight(seen, weight.shape, pieces)  # type: ignore[no-untyped-call]
+        return to_columns(for_x), conv2d_weight(seen, weight.shape, pieces)  # type: ignore[no-untyped-call]
 
 
-def convolve_moved(x_NI: Tensor, way: Move, weight: Tensor) -> Tensor:
-    """Convolve columns that are moved first: `convolve(move(x_NI, way), weight)`."""
+def convolve_moved(x_NI: Tensor, move: Move, weight: Tensor) -> Tensor:
+    """Convolve columns that are moved first: `convolve(move_columns(x_NI, move), weight)`."""
     if static_shapes(x_NI.device):
-        y: Tensor = _ByWindows.apply(x_NI, way, weight)  # type: ignore[no-untyped-call]
+        y: Tensor = _ConvolveMoved.apply(x_NI, move, weight)  # type: ignore[no-untyped-call]
         return y
-    return convolve(move(x_NI, way), weight)
+    return convolve(move_columns(x_NI, move), weight)
 
 
-class _ByWindows(torch.autograd.Function):
+class _ConvolveMoved(torch.autograd.Function):
     """Gather each output's input window and apply one matrix product. This launches few GPU kernels.
 
     The gradient of the columns is the same in the other direction: each column picks the gradients of all outputs that
@@ -176,10 +176,10 @@ class _ByWindows(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x_NI: Tensor, way: Move, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x_NI: Tensor, move: Move, weight: Tensor) -> Tensor:
         outputs, inputs, _, kernel = weight.shape
-        seen = _windows(x_NI, way.source.unfold(0, kernel, 1))
-        ctx.way, ctx.length = way, len(x_NI)
+        seen = _windows(x_NI, move.source.unfold(0, kernel, 1))
+        ctx.move, ctx.length = move, len(x_NI)
         ctx.save_for_backward(seen, weight)
         return seen @ weight.permute(0, 2, 3, 1).reshape(outputs, kernel * inputs).t()
 
@@ -190,10 +190,10 @@ class _ByWindows(torch.autograd.Function):
         for_weight = (gradient_NO.t() @ seen).view(outputs, 1, kernel, inputs).permute(0, 3, 1, 2)
         # Output n stands at n + kernel - 1 now, and the last row is zero, for columns that nothing saw.
         gradient_NO = F.pad(gradient_NO, (0, 0, kernel - 1, kernel))
-        destination, is_unused = ctx.way.destination[: ctx.length, None], ctx.way.is_unused[: ctx.length, None]
+        destination, is_unused = ctx.move.destination[: ctx.length, None], ctx.move.is_unused[: ctx.length, None]
         seen_by_NK = destination + torch.arange(kernel - 1, -1, -1, device=destination.device)
         by = _windows(gradient_NO, seen_by_NK.masked_fill_(is_unused, len(gradient_NO) - 1))
-        is_constant = F.pad(ctx.way.is_constant, (kernel - 1, kernel)).unfold(0, len(ctx.way.is_constant) + kernel, 1)
+        is_constant = F.pad(ctx.move.is_constant, (kernel - 1, kernel)).unfold(0, len(ctx.move.is_constant) + kernel, 1)
         by[0] += (is_constant.to(gradient_NO.dtype) @ gradient_NO[: is_constant.shape[1]]).flatten()
         return by @ weight.permute(3, 0, 2, 1).reshape(kernel * outputs, inputs), None, for_weight
 

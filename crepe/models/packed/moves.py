@@ -26,28 +26,28 @@ class Move:
     """bool [left], whether the column is not copied."""
 
 
-def move(x: Tensor, way: Move) -> Tensor:
+def move_columns(x: Tensor, move: Move) -> Tensor:
     """Copy columns to where the next layer reads them: [left, features] to [wanted, features]."""
-    return _Move.apply(x, way)  # type: ignore[no-untyped-call, no-any-return]
+    return _MoveColumns.apply(x, move)  # type: ignore[no-untyped-call, no-any-return]
 
 
-class _Move(torch.autograd.Function):
-    """`move` with a backward pass that gathers rows, too: fast, and in a fixed order on every device."""
+class _MoveColumns(torch.autograd.Function):
+    """`move_columns` with a backward pass that gathers rows, too: fast, and in a fixed order on every device."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, way: Move) -> Tensor:
-        ctx.way, ctx.length = way, len(x)
-        return x.index_select(0, way.source)
+    def forward(ctx: Any, x: Tensor, move: Move) -> Tensor:
+        ctx.move, ctx.length = move, len(x)
+        return x.index_select(0, move.source)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        way, is_unused = ctx.way, ctx.way.is_unused[: ctx.length]
-        for_x = gradient.index_select(0, way.destination[: ctx.length])
+        move, is_unused = ctx.move, ctx.move.is_unused[: ctx.length]
+        for_x = gradient.index_select(0, move.destination[: ctx.length])
         # The constant gets the sum over all places that copy it.
         if static_shapes(gradient.device):
             for_x.masked_fill_(is_unused[:, None], 0)
-            for_x[0] += way.is_constant.to(gradient.dtype) @ gradient
+            for_x[0] += move.is_constant.to(gradient.dtype) @ gradient
         else:
             for_x.index_fill_(0, is_unused.nonzero().flatten(), 0)
-            for_x[0] += gradient.index_select(0, way.is_constant.nonzero().flatten()).sum(0)
+            for_x[0] += gradient.index_select(0, move.is_constant.nonzero().flatten()).sum(0)
         return for_x, None

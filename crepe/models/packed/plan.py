@@ -72,22 +72,22 @@ class Plan:
 
     Args:
         geometry: the network's.
-        sizes: int64 [rows], the texts' lengths on the device, ascending.
+        lengths_device: int64 [rows], the texts' lengths on the device, ascending.
         lengths: the same on the host.
     """
 
-    rows: Tensor
+    row_of_column: Tensor
     """int64 [columns], the row of each column of the first layer's input; -1 is the empty text."""
-    columns: Tensor
-    """int64 [columns], its number within the row."""
+    place_in_row: Tensor
+    """int64 [columns], its place within the row, from 0."""
     groups: list[tuple[int, int]]
     """Rows of each group that the fully connected layer takes, and columns of each of them."""
     moves: list[Move]
     """From each layer to the next, and from the last to the constant alone and the groups."""
 
-    def __init__(self, geometry: Geometry, sizes: Tensor, lengths: np.ndarray) -> None:
-        device, count = sizes.device, len(sizes)
-        own = _own(geometry, sizes)
+    def __init__(self, geometry: Geometry, lengths_device: Tensor, lengths: np.ndarray) -> None:
+        device, count = lengths_device.device, len(lengths_device)
+        own = _own(geometry, lengths_device)
         pools, tails = (_column(numbers, device) for numbers in (geometry.pools, geometry.tails))
         # Allocate whole pooling windows per text, plus `tails` extra windows for the kernel.
         widths = (own[1:] + tails) * pools
@@ -107,9 +107,9 @@ class Plan:
 
         first, *wanted = totals
         rows, columns = unravel(widths, sum(totals))
-        self.rows, self.columns = rows[:first] - 1, columns[:first]
+        self.row_of_column, self.place_in_row = rows[:first] - 1, columns[:first]
         # The last columns are all-zero, as the first are: `lookup` relies on it.
-        self.rows[first - geometry.kernels[0] + 1 :] = -1
+        self.row_of_column[first - geometry.kernels[0] + 1 :] = -1
 
         # From here on, row r of layer l, both from 0 and the layer behind the first, is number l * (count + 1) + r.
         own = torch.minimum(own[1:], widths[1:]).flatten()
@@ -127,13 +127,13 @@ class Plan:
         self.moves = [Move(*parts) for parts in zip(*by_layer, strict=True)]
 
 
-def _own(geometry: Geometry, sizes: Tensor) -> Tensor:
+def _own(geometry: Geometry, lengths_device: Tensor) -> Tensor:
     """Columns of each text's own in each layer's input, and at the end: int64 [layers + 1, rows + 1].
 
     The empty text, row 0, and other empty ones keep a column: the constant.
     """
-    scales, limits = (_column(numbers, sizes.device) for numbers in (geometry.scales, geometry.limits))
-    texts = F.pad(sizes.clamp(max=geometry.length), (1, 0))
+    scales, limits = (_column(numbers, lengths_device.device) for numbers in (geometry.scales, geometry.limits))
+    texts = F.pad(lengths_device.clamp(max=geometry.length), (1, 0))
     return torch.minimum(((texts - 1) // scales + 1).clamp(min=1), limits)
 
 

@@ -73,13 +73,13 @@ class _MaxPool(torch.autograd.Function):
         y, which = F.max_pool2d(windows, (1, pool), return_indices=True)
         ctx.pool = pool
         ctx.save_for_backward(which)
-        return packed(y)
+        return to_columns(y)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (which,) = ctx.saved_tensors
         windows = gradient.view(-1, 1, 1, gradient.shape[1]).permute(0, 3, 1, 2)
-        return packed(F.max_unpool2d(windows, which, (1, ctx.pool))), None
+        return to_columns(F.max_unpool2d(windows, which, (1, ctx.pool))), None
 
 
 def image(x_NO: Tensor) -> Tensor:
@@ -87,6 +87,6 @@ def image(x_NO: Tensor) -> Tensor:
     return x_NO.view(1, 1, *x_NO.shape).permute(0, 3, 1, 2)
 
 
-def packed(images: Tensor) -> Tensor:
+def to_columns(images: Tensor) -> Tensor:
     """View images of one row, [images, features, 1, columns], as packed columns: [images * columns, features]."""
     return images.permute(0, 2, 3, 1).flatten(0, 2)

@@ -54,7 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
     config = load(options.config)
-    whole = layout.partial(config.name, "html") if options.partial else layout.report(config.name)
+    whole = layout.partial_results(config.name, "html") if options.partial else layout.report(config.name)
     output = options.output or whole
     html = page(config, texts=not options.without_texts, partial=options.partial)
     with alone(output.parent, output.name):

@@ -37,8 +37,8 @@ def test_unravel_counts_through_rows() -> None:
 def test_the_example_of_the_docstring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(plan.QUANTUM, "cpu", 1)
     found = make(Geometry(11, ((3, 2), (2, 1))), [3, 7])
-    assert found.rows.tolist() == [-1] * 4 + [0] * 6 + [1] * 10 + [-1] * 2
-    assert found.columns.tolist() == [*range(4), *range(6), *range(12)]
+    assert found.row_of_column.tolist() == [-1] * 4 + [0] * 6 + [1] * 10 + [-1] * 2
+    assert found.place_in_row.tolist() == [*range(4), *range(6), *range(12)]
     second, last = found.moves
     assert second.source.tolist() == [0, 0, 2, 3, 0, 5, 6, 7, 8, 0]
     assert second.is_constant.nonzero().flatten().tolist() == [1, 4, 9]
@@ -58,8 +58,8 @@ def test_every_layer_gets_each_rows_columns_and_else_the_constant(
         patch.setattr(device, "STATIC", static)
         found = make(geometry, lengths)
     texts = [0, *sorted(min(length, geometry.length) for length in lengths)]
-    rows, columns = found.rows + 1, found.columns
-    for layer, way in enumerate(found.moves, 1):
+    rows, columns = found.row_of_column + 1, found.place_in_row
+    for layer, move in enumerate(found.moves, 1):
         kernel, pool = geometry.kernels[layer - 1], geometry.pools[layer - 1]
         # What the last layer leaves: the row and the column of each.
         made = (len(rows) - kernel + 1) // pool
@@ -68,26 +68,26 @@ def test_every_layer_gets_each_rows_columns_and_else_the_constant(
         left = [(int(row), int(column) // pool) for row, column in zip(rows, columns, strict=True)][
             : made * pool : pool
         ]
-        taken = [left[place] for place in way.source.tolist()]
+        taken = [left[place] for place in move.source.tolist()]
         assert left[0] == (0, 0)
-        rows, columns = _wanted(way, taken)
+        rows, columns = _wanted(move, taken)
         # Each row's columns are all there, once, in order ...
-        mine = [some for some, lacks in zip(taken, way.is_constant.tolist(), strict=True) if not lacks]
+        mine = [some for some, lacks in zip(taken, move.is_constant.tolist(), strict=True) if not lacks]
         if layer < len(found.moves):
             assert mine == [(row, column) for row, count in enumerate(own) for column in range(count)]
         # ... and what takes a column is where its gradient comes from.
-        for place, (back, unused) in enumerate(zip(way.destination.tolist(), way.is_unused.tolist(), strict=True)):
+        for place, (back, unused) in enumerate(zip(move.destination.tolist(), move.is_unused.tolist(), strict=True)):
             if not unused:
-                assert way.source[back] == place
-                assert not way.is_constant[back]
-        assert len(mine) == int((~way.is_unused).sum())
-        assert all(place == 0 for place, lacks in zip(way.source, way.is_constant, strict=True) if lacks)
+                assert move.source[back] == place
+                assert not move.is_constant[back]
+        assert len(mine) == int((~move.is_unused).sum())
+        assert all(place == 0 for place, lacks in zip(move.source, move.is_constant, strict=True) if lacks)
 
 
-def _wanted(way: Move, taken: list[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
+def _wanted(move: Move, taken: list[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Row and column of each place of a layer's input: those that lack one follow the row before them."""
     rows, columns, row, column = [], [], 0, -1
-    for (source_row, _), lacks in zip(taken, way.is_constant.tolist(), strict=True):
+    for (source_row, _), lacks in zip(taken, move.is_constant.tolist(), strict=True):
         if not lacks and source_row != row:
             row, column = source_row, -1
         column += 1
@@ -108,5 +108,7 @@ def test_static_shapes_follow_from_the_sum_of_lengths(monkeypatch: pytest.Monkey
     monkeypatch.setattr(device, "STATIC", ["cpu"])
     one, other = make(GEOMETRY, [100, 300, 680]), make(GEOMETRY, [30, 36, 1014])
     assert GEOMETRY.size(np.array([100, 300, 680]), CPU) == GEOMETRY.size(np.array([30, 36, 1014]), CPU)
-    shapes = [[len(found.rows), *(len(way.source) for way in found.moves), found.groups] for found in (one, other)]
+    shapes = [
+        [len(found.row_of_column), *(len(move.source) for move in found.moves), found.groups] for found in (one, other)
+    ]
     assert shapes[0] == shapes[1]
