@@ -7,7 +7,8 @@ import pytest
 
 from tests.support import tiny
 
-pytestmark = pytest.mark.slow
+# Minutes, but on a machine that is busy otherwise.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 OLD = (10**9, 10**9)
 CLEAN = "data/clean/toys/clean.json"

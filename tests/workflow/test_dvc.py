@@ -11,7 +11,8 @@ from crepe.workflow import pipeline
 from tests.support import tiny
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.slow
+# Minutes, but on a machine that is busy otherwise.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 # --- The pipeline files
 

@@ -9,7 +9,8 @@ import pytest
 from crepe.io.locks import first_free
 from tests.support import tiny
 
-pytestmark = pytest.mark.slow
+# Minutes, but on a machine that is busy otherwise.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 LOCKED = "Directory cannot be locked. Please make sure that no other Snakemake process is trying to create the same"
 CLEAN = "data/clean/toys/clean.json"
