@@ -1,43 +1,49 @@
-"""Training recipes, the entries of a configuration under `training`."""
+"""Training recipes: what a study's configuration says under `training`. A kind of recipe is a solver."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import ClassVar, Self
 
-from crepe.io.section import Limits, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Probability, Section
-
-SAMPLING = ("classes", "rows")
-"""Ways to draw the rows of a batch."""
-Sampling = Annotated[str, Limits(choices=SAMPLING)]
+from crepe.io.section import Variant
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe(Section):
-    """Hyper-parameters of a training (paper, section 2.2; the original's train.lua)."""
+class Recipe(Variant, ABC):
+    """Base class of the settings of a solver; `crepe.training.solvers` has the code of each kind."""
 
-    epochs: PositiveInt
-    """Number of epochs."""
-    batch_size: PositiveInt
-    """Samples in a batch."""
-    learning_rate: PositiveFloat
-    """Learning rate of the first epoch."""
-    halve_every: PositiveInt
-    """Halve the learning rate after every this many epochs."""
-    max_halvings: NonNegativeInt
-    """Halve the learning rate at most this many times."""
-    momentum: Probability
-    """Share of the last step that goes into the next: 0 or more, below 1."""
-    weight_decay: NonNegativeFloat
-    """Weight decay, decoupled from gradient and momentum: `p = p * (1 - learning_rate * weight_decay) + m`.
-    YAML takes `1e-5` for text: write `1.0e-5`."""
-    batches_per_epoch: PositiveInt | None = None
-    """Batches in an epoch. The dataset's own number if absent."""
-    max_grad_norm: PositiveFloat | None = None
-    """Clip the gradient norm to this. Not clipped if absent."""
-    sampling: Sampling = "classes"
-    """Draw of each sample, with replacement. `classes`, as the original program: a class uniformly, then one of its
-    rows; rare classes are found more often, and probabilities are too high for them, as if all classes were equally
-    frequent. `rows`: a train row uniformly; classes keep their shares, and probabilities go with them."""
+    KINDS: ClassVar[Mapping[str, str]] = {"sgd": "crepe.config.sgd", "newton": "crepe.config.newton"}
+    DEFAULT: ClassVar[str | None] = "sgd"
 
-    def learning_rate_at(self, epoch: int) -> float:
-        """Return the learning rate of `epoch`, counted from 0."""
-        return float(self.learning_rate * 0.5 ** min(epoch // self.halve_every, self.max_halvings))
+    def for_dataset(self, batches_per_epoch: int) -> Self:
+        """Return the recipe with what it leaves to the dataset filled in.
+
+        Args:
+            batches_per_epoch: the dataset's.
+        """
+        return self
+
+    @abstractmethod
+    def samples_in(self, batches: int, rows: int) -> int:
+        """Number of texts in so many batches of a train set with `rows` rows."""
+
+    @abstractmethod
+    def schedule(self, batches_per_epoch: int) -> int:
+        """Number of samples that the recipe prescribes; 0 if it ends by another rule.
+
+        Args:
+            batches_per_epoch: the dataset's.
+        """
+
+    @abstractmethod
+    def work(self, batches_per_epoch: int, train_rows: int, test_rows: int) -> int:
+        """Estimate the number of texts that a training computes, tests included, for time limits."""
+
+    @abstractmethod
+    def progress(self, epochs: int, batches: int) -> str:
+        """Say in a few words how far a training went.
+
+        Args:
+            epochs: epochs, or iterations.
+            batches: batches.
+        """

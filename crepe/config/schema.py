@@ -55,7 +55,7 @@ def tables() -> str:
             parts.append(f"{title}\n\nThe `kind` decides on the other keys.\n")
             for kind in section.KINDS:
                 settings = section.settings(kind)
-                row = f"| `kind` | `{kind}` (required) |"
+                row = f"| `kind` | `{kind}` ({'default' if kind == section.DEFAULT else 'required'}) |"
                 parts.append(f"### `{place}`, kind `{kind}`\n\n{_summary(settings)}\n\n{_table(settings, row)}")
         else:
             parts.append(f"{title}\n\n{_summary(section)}\n\n{_table(section)}")
@@ -93,19 +93,26 @@ def _object(section: type[Section]) -> dict[str, Any]:
     if issubclass(section, Variant) and inspect.isabstract(section):
         return {
             "type": "object",
-            "required": ["kind"],
+            "required": [] if section.DEFAULT else ["kind"],
             "properties": {
                 "kind": {"enum": list(section.KINDS), "description": "Kind, which decides on the other keys."}
             },
             "allOf": [
-                {"if": {"properties": {"kind": {"const": kind}}}, "then": _object(section.settings(kind))}
+                {
+                    "if": {
+                        "properties": {"kind": {"const": kind}},
+                        "required": [] if kind == section.DEFAULT else ["kind"],
+                    },
+                    "then": _object(section.settings(kind)),
+                }
                 for kind in section.KINDS
             ],
         }
     fields = dataclasses.fields(section)  # type: ignore[arg-type]
     types, texts = get_type_hints(section, include_extras=True), descriptions(section)
     properties = {"kind": {"description": _summary(section)}} if issubclass(section, Variant) else {}
-    needed = [*properties, *(field.name for field in fields if required(field))]
+    needed = [name for name in properties if not (issubclass(section, Variant) and section.DEFAULT)]
+    needed += [field.name for field in fields if required(field)]
     properties |= {field.name: {"description": texts[field.name], **_type(types[field.name])} for field in fields}
     return {"type": "object", "additionalProperties": False, "required": needed, "properties": properties}
 

@@ -160,6 +160,8 @@ class Variant(Section):
     _ALSO = ("kind",)
     KINDS: ClassVar[Mapping[str, str]]
     """Kind -> name of the module whose class `Settings`, a subclass of this one, has the keys of the kind."""
+    DEFAULT: ClassVar[str | None] = None
+    """Kind of a mapping that names none; None if it must name one."""
 
     @classmethod
     def parse(cls, value: Any, key: str = "", source: Path | str = "configuration") -> Self:
@@ -169,6 +171,8 @@ class Variant(Section):
             CrepeError: the kind is missing or unknown, or see `Section.parse`; the message names the key.
         """
         mapping = dict(_mapping(value, key, source))
+        if cls.DEFAULT is not None:
+            mapping.setdefault("kind", cls.DEFAULT)
         if "kind" not in mapping:
             raise _error(source, _join(key, "kind"), "is missing", f"known kinds: {', '.join(cls.KINDS)}")
         kind = mapping.pop("kind")

@@ -73,6 +73,30 @@ class Linear(Network):
             raise CrepeError("configuration", "`weighting` is tfidf, and there are no inverse document frequencies")
         self.register_buffer("idf", None if idf is None else F.pad(idf.float(), (1, 0)))
 
+    @property
+    def symbol_weights(self) -> Tensor:
+        """Weight of each symbol before a text is scaled: float32 [symbols + 1], 0 for symbol 0."""
+        if self.idf is not None:
+            return self.idf
+        return F.pad(torch.ones(len(self.table) - 1, device=self.table.device), (1, 0))
+
+    @property
+    def scales_texts(self) -> bool:
+        """Whether the features of a text are divided by a number that depends on the text."""
+        return self.idf is not None
+
+    def text_scales(self, features: Tensor, rows: Tensor, texts: int) -> Tensor:
+        """Compute the factor of each text: [texts], of the dtype of `features`.
+
+        Args:
+            features: [features], counts times `symbol_weights`, of all texts.
+            rows: int64 [features], the text of each.
+            texts: their number.
+        """
+        squares = torch.zeros(texts, dtype=torch.float64, device=features.device)
+        squares.index_add_(0, rows, features.double() ** 2)
+        return squares.clamp(min=1e-12).rsqrt().to(features.dtype)
+
     def forward(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         """Compute the logits of a batch: dtype [rows, classes]."""
         codes, rows = batch.flat()

@@ -1,11 +1,11 @@
-"""Learning curve of a training: history.csv in a run's folder, a line an epoch, typed."""
+"""Learning curve of a training: history.csv in a run's folder, a line an epoch or iteration, typed."""
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from crepe.errors import CrepeError
 from crepe.io.files import check, write_text
@@ -18,7 +18,9 @@ REMEDY = "run `crepe train` again"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Epoch:
-    """A line of history.csv: the state of a training after an epoch."""
+    """A line of history.csv: the state of a training by sgd after an epoch."""
+
+    unit: ClassVar[str] = "epoch"
 
     epoch: int
     """Number of the epoch, counted from 1."""
@@ -37,20 +39,57 @@ class Epoch:
     test_error_pct: float
     """Error in percent on the test set after the epoch."""
 
+    @property
+    def number(self) -> int:
+        """Number of the epoch."""
+        return self.epoch
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Iteration:
+    """A line of history.csv: the state of a training by newton after an iteration."""
+
+    unit: ClassVar[str] = "iteration"
+
+    iteration: int
+    """Number of the iteration, counted from 1."""
+    batches: int
+    """Passes over the train rows since the start."""
+    samples: int
+    """Texts in these passes."""
+    objective: float
+    """Mean loss over the train rows, and the penalty."""
+    gradient_norm: float
+    """Norm of the objective's gradient."""
+    train_loss: float
+    """Mean loss over the train rows after the iteration."""
+    train_error_pct: float
+    """Error in percent over the train rows after the iteration."""
+    test_loss: float
+    """Mean loss on the test set after the iteration."""
+    test_error_pct: float
+    """Error in percent on the test set after the iteration."""
+
+    @property
+    def number(self) -> int:
+        """Number of the iteration."""
+        return self.iteration
+
+
+Line = Epoch | Iteration
 COLUMNS = tuple(field.name for field in fields(Epoch))
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Learning curve of a training, at least one epoch."""
+    """Learning curve of a training, at least one line."""
 
-    epochs: tuple[Epoch, ...]
+    lines: tuple[Line, ...]
 
     @classmethod
     def of(cls, lines: Iterable[dict[str, float]]) -> Self:
-        """The history with these lines, which have the keys of `COLUMNS`."""
-        return cls(tuple(Epoch(**line) for line in lines))  # type: ignore[arg-type]
+        """The history with these lines, which have the keys of an `Epoch` or of an `Iteration`."""
+        return cls(tuple(_kind(line)(**line) for line in lines))  # type: ignore[arg-type]
 
     @classmethod
     def read(cls, folder: Path, record: RunRecord) -> Self:
@@ -63,25 +102,31 @@ class History:
         check(path, record.sha256[HISTORY], RECORD, REMEDY)
         try:
             lines = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), strict=True)
-            history = cls(tuple(_epoch(line) for line in lines))
+            history = cls(tuple(_line(line) for line in lines))
         except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
             raise CrepeError(path, f"is not the history of a run ({error})", REMEDY) from error
-        if not history.epochs:
+        if not history.lines:
             raise CrepeError(path, "has no lines", REMEDY)
         return history
 
     def write(self, folder: Path) -> None:
         """Write `history.csv`, whole or not at all."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, [field.name for field in fields(self.lines[0])], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(epoch) for epoch in self.epochs)
+        writer.writerows(asdict(line) for line in self.lines)
         write_text(folder / HISTORY, text.getvalue())
 
 
-def _epoch(line: dict[str, str]) -> Epoch:
+def _kind(line: Collection[str]) -> type[Line]:
+    """The class of a line with these columns."""
+    return Iteration if "iteration" in line else Epoch
+
+
+def _line(line: dict[str, str]) -> Line:
+    kind = _kind(line)
     named = {format1.COLUMNS.get(name, name): text for name, text in line.items()}
     values: dict[str, Any] = {
-        field.name: (int if field.type is int else float)(named[field.name]) for field in fields(Epoch)
+        field.name: (int if field.type is int else float)(named[field.name]) for field in fields(kind)
     }
-    return Epoch(**values)
+    return kind(**values)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from crepe.config import sgd
 from crepe.config.recipe import Recipe
 from crepe.errors import CrepeError
 from crepe.io.files import read_json, write_json
@@ -90,7 +91,7 @@ class RunRecord(Section):
     network: dict[str, Any]
     """Settings of the network, as its kind writes them."""
     training: Recipe
-    """The recipe, with the batches of an epoch filled in."""
+    """The recipe, with what it leaves to the dataset filled in."""
     vectors: str | None = None
     """Key of the word vectors that the network starts from; None for a random start."""
     vectors_origin: str | None = None
@@ -99,11 +100,11 @@ class RunRecord(Section):
     """One of `crepe.options.PRECISIONS`."""
     data: Data
     epochs: int
-    """Epochs trained, the last of which may be a part."""
+    """Epochs trained, the last of which may be a part; iterations of a solver that has no epochs."""
     batches: int
-    """Batches trained."""
+    """Batches trained; a batch of newton is the whole train set."""
     complete: bool
-    """Whether the run went through the whole schedule of its recipe."""
+    """Whether the run followed its recipe to the end: the whole schedule, or to the tolerance."""
     code: Code
     machine: Machine
     seconds: float
@@ -115,7 +116,7 @@ class RunRecord(Section):
 
     def __post_init__(self) -> None:
         one_of(self, "precision", PRECISIONS)
-        if self.training.batches_per_epoch is None:
+        if isinstance(self.training, sgd.Settings) and self.training.batches_per_epoch is None:
             raise ValueError("training lacks the batches of an epoch")
         if "history.csv" not in self.sha256:
             raise ValueError("sha256 lacks history.csv")
@@ -123,7 +124,7 @@ class RunRecord(Section):
     @property
     def samples(self) -> int:
         """Texts drawn for training, repetitions counted."""
-        return self.batches * self.training.batch_size
+        return self.training.samples_in(self.batches, self.rows.train)
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -44,7 +44,8 @@ class Paper:
     rows: int
     """Train rows."""
     samples: int
-    """Samples that the paper's schedule trains on; 0 where the default configuration does not have the model."""
+    """Samples that the paper's schedule trains on; 0 where there is no schedule: the default configuration does not
+    have the model, or has a recipe that ends at the minimum of the loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +193,8 @@ def _runs(config: Config, dataset: str, model: str, current: bool) -> Iterator[R
 def _is_current(config: Config, record: RunRecord) -> bool:
     """Whether a run was trained with the settings that the configuration has now."""
     spec = config.model(record.model)
-    batches = spec.recipe.batches_per_epoch or config.dataset(record.dataset).batches_per_epoch
-    recipe = spec.recipe.as_dict() | {"batches_per_epoch": batches}
-    now = (spec.feature.as_dict(), spec.network.as_dict(), recipe)
+    recipe = spec.recipe.for_dataset(config.dataset(record.dataset).batches_per_epoch)
+    now = (spec.feature.as_dict(), spec.network.as_dict(), recipe.as_dict())
     then = (record.feature, record.network, record.training.as_dict())
     # As JSON, which knows no tuples.
     return json.dumps(now, sort_keys=True) == json.dumps(then, sort_keys=True)
@@ -219,6 +219,5 @@ def _paper(dataset: PaperDataset, result: PaperResult | None, reference: Config,
     error, checked = (result.error_pct, result.checked) if result else (None, "")
     samples = 0
     if model in reference.catalog.models:
-        recipe = reference.model(model).recipe
-        samples = recipe.epochs * dataset.batches_per_epoch * recipe.batch_size
+        samples = reference.model(model).recipe.schedule(dataset.batches_per_epoch)
     return Paper(dataset.dataset, error, checked, dataset.train_rows, samples)

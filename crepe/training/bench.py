@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from crepe.config import load
+from crepe.config import load, sgd
 from crepe.data import shards
 from crepe.errors import CrepeError
 from crepe.evaluation.prediction import rows_at_once
@@ -92,6 +92,8 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     manifest = shards.Manifest.read(folder)
     if settings.kind != "convnet" or manifest.feature != spec.model.feature:
         raise CrepeError(f"--model {key}", f"needs to be a ConvNet on {manifest.feature}, which {folder} holds")
+    if not isinstance(recipe, sgd.Settings):
+        raise CrepeError(f"--model {key}", f"is trained by {recipe.kind}, and batches of sgd are measured")
     if rounds < 1:
         raise CrepeError(f"--rounds {rounds}", "must be 1 or more")
     inputs = Inputs(symbols=manifest.symbols, length=spec.feature.max_length, classes=len(manifest.classes))

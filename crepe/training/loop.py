@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from crepe.config.recipe import Recipe
+from crepe.config.sgd import Settings
 from crepe.errors import CrepeError
 from crepe.evaluation.prediction import predict
 from crepe.io.progress import Meter, meter
@@ -40,7 +41,7 @@ class Training:
     dtype: torch.dtype
     """Precision of the computation: float32, bfloat16 or float64."""
     recipe: Recipe
-    """The recipe, `batches_per_epoch` filled in."""
+    """With what it leaves to the dataset filled in."""
     seed: int
     """Seed of draws and dropout, from 0 to `crepe.config.LARGEST_SEED`."""
     train: Split
@@ -49,21 +50,29 @@ class Training:
     """Number of classes."""
     done: int = 0
     """Batches trained."""
+    complete: bool = False
+    """Whether the recipe was followed to its end."""
     history: list[dict[str, float]] = field(default_factory=list)
-    """One entry an epoch, keys as in `crepe.records.history.Epoch`."""
+    """One entry an epoch or iteration, keys as in the classes of `crepe.records.history`."""
     seconds: float = 0.0
     """Time spent on training batches, over all starts; tests and checkpoints do not count."""
 
     @property
+    def sgd(self) -> Settings:
+        """The recipe of a training by stochastic gradient descent."""
+        assert isinstance(self.recipe, Settings)
+        return self.recipe
+
+    @property
     def batches_per_epoch(self) -> int:
         """Batches in an epoch."""
-        assert self.recipe.batches_per_epoch is not None, "resolved from the dataset before"
-        return self.recipe.batches_per_epoch
+        assert self.sgd.batches_per_epoch is not None, "resolved from the dataset before"
+        return self.sgd.batches_per_epoch
 
     @property
     def total(self) -> int:
         """Batches of the whole schedule."""
-        return self.recipe.epochs * self.batches_per_epoch
+        return self.sgd.epochs * self.batches_per_epoch
 
     @property
     def epoch(self) -> int:
@@ -73,7 +82,7 @@ class Training:
     @property
     def epoch_samples(self) -> int:
         """Samples of that epoch that have been trained."""
-        return (self.done - (self.epoch - 1) * self.batches_per_epoch) * self.recipe.batch_size
+        return (self.done - (self.epoch - 1) * self.batches_per_epoch) * self.sgd.batch_size
 
 
 def fit(
@@ -83,7 +92,7 @@ def fit(
     steps: int | None = None,
     show: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Train a network by its recipe, from its last checkpoint in `folder` if there is one.
+    """Train a network by stochastic gradient descent, from its last checkpoint in `folder` if there is one.
 
     On SIGINT or SIGTERM a checkpoint is written before the signal takes its course. A training that is stopped or
     killed anywhere and started again ends with the same bits as one that runs through.
@@ -99,7 +108,7 @@ def fit(
     Raises:
         CrepeError: the loss, in training or on the test rows, is no longer a finite number.
     """
-    recipe, end = training.recipe, training.total if steps is None else min(steps, training.total)
+    recipe, end = training.sgd, training.total if steps is None else min(steps, training.total)
     optimizer = SGDW(training.network.parameters(), recipe.learning_rate, recipe.momentum, recipe.weight_decay)
     tally = torch.zeros(2, dtype=torch.float64, device=training.train.device)
     """Loss and errors, each summed over the samples of this epoch."""
@@ -143,6 +152,7 @@ def fit(
                 break
     if interrupted:
         take(interrupted[0])
+    training.complete = training.done == training.total
     if training.done % training.batches_per_epoch:
         # `steps` ended an epoch early. Its checkpoint can go on without this line.
         training.history.append(_history_line(training, optimizer, tally))
@@ -175,19 +185,19 @@ class _Monitor:
             now = time.monotonic()
             training.seconds, self._clock = training.seconds + now - self._clock, now
             _check(training, "loss", loss)
-            note = f"epoch {training.epoch} of {training.recipe.epochs}, loss {loss:.4f}"
+            note = f"epoch {training.epoch} of {training.sgd.epochs}, loss {loss:.4f}"
             testing = training.done % training.batches_per_epoch == 0
             if testing or self._beats.due:
                 self._beats.write(self._beat(testing))
-        self._bar.advance(training.recipe.batch_size, note)
+        self._bar.advance(training.sgd.batch_size, note)
         return read
 
     def _beat(self, testing: bool) -> heartbeat.Heartbeat:
         training, (done, seconds) = self._training, self._begun
-        samples = (training.done - done) * training.recipe.batch_size
+        samples = (training.done - done) * training.sgd.batch_size
         return heartbeat.Heartbeat(
             epoch=training.epoch,
-            epochs=training.recipe.epochs,
+            epochs=training.sgd.epochs,
             speed=samples / max(training.seconds - seconds, 1e-9),
             error=training.history[-1]["test_error_pct"] if training.history else None,
             testing=testing,
@@ -239,8 +249,8 @@ def _check(training: Training, name: str, loss: float) -> None:
     """Raise CrepeError if a loss is infinite or NaN."""
     if not math.isfinite(loss):
         fault = f"the {name} is {loss} at batch {training.done} (epoch {training.epoch})"
-        remedy = f"try a smaller learning_rate than {training.recipe.learning_rate_at(training.epoch - 1):g}"
-        if training.recipe.max_grad_norm is None:
+        remedy = f"try a smaller learning_rate than {training.sgd.learning_rate_at(training.epoch - 1):g}"
+        if training.sgd.max_grad_norm is None:
             remedy += ", or `max_grad_norm: 1` in the recipe"
         raise CrepeError(training.title, fault, f"{remedy}, another seed, or --precision float32")
 
@@ -254,7 +264,7 @@ def _history_line(training: Training, optimizer: SGDW, tally: Tensor) -> dict[st
     return {
         "epoch": training.epoch,
         "batches": training.done,
-        "samples": training.done * training.recipe.batch_size,
+        "samples": training.done * training.sgd.batch_size,
         "learning_rate": optimizer.param_groups[0]["lr"],
         "train_loss": round(loss / training.epoch_samples, 6),
         "train_error_pct": round(100 * errors / training.epoch_samples, 4),

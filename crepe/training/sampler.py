@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crepe.config.recipe import Sampling
+from crepe.config.sgd import Sampling
 
 
 class Sampler:

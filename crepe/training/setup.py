@@ -1,6 +1,6 @@
 """Start of a training: a model of the configuration with initial parameters, for the shards in a folder."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -26,7 +26,7 @@ class Start:
     vectors_origin: str | None
     """Name and sha256 of the published file, or `crepe.records.run.LEARNT`; None for a random start."""
     recipe: Recipe
-    """The model's recipe, `batches_per_epoch` filled in from the dataset."""
+    """The model's recipe, with what it leaves to the dataset filled in."""
     manifest: Manifest
     """Manifest of the shards."""
 
@@ -90,7 +90,7 @@ def prepare(
         ),
         vectors=entry.vectors,
         vectors_origin=origin,
-        recipe=replace(recipe, batches_per_epoch=recipe.batches_per_epoch or about.batches_per_epoch),
+        recipe=recipe.for_dataset(about.batches_per_epoch),
         manifest=manifest,
     )
 

@@ -28,8 +28,9 @@ from crepe.records.history import History
 from crepe.records.run import Data, Rows, RunRecord
 from crepe.training import checkpoints, heartbeat, snapshots
 from crepe.training.augmentation import read_train
-from crepe.training.loop import Training, fit
+from crepe.training.loop import Training
 from crepe.training.setup import prepare
+from crepe.training.solvers import fit
 
 RESULTS = (RECORD, METRICS, PREDICTIONS, HISTORY, MODEL)
 """Files of a finished run, those of `crepe evaluate` included."""
@@ -48,7 +49,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: results/STUDY/runs/DATASET/MODEL/SEED")
     add_device(parser)
     add_precision(parser)
-    parser.add_argument("--steps", type=int, metavar="N", help="end after N batches, whatever the schedule says")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="end after N batches, or iterations of newton, whatever the recipe says"
+    )
 
 
 def main(options: argparse.Namespace) -> None:
@@ -97,7 +100,7 @@ def train(
         output: the run's folder.
         device: see `crepe.models.device.choose_device`.
         precision: see `crepe.models.device.choose_precision`.
-        steps: batches to end after; None trains the whole schedule.
+        steps: batches, or iterations of newton, to end after; None follows the recipe to its end.
         vectors: see `prepare`.
 
     Raises:
@@ -163,13 +166,13 @@ def train(
             **settings,
             training=recipe,
             data=data,
-            epochs=int(run.history[-1]["epoch"]),
+            epochs=len(run.history),
             batches=run.done,
-            complete=run.done == run.total,
+            complete=run.complete,
             code=code,
             machine=provenance.machine(place),
             seconds=round(run.seconds, 1),
-            samples_per_second=round(run.done * recipe.batch_size / run.seconds, 1),
+            samples_per_second=round(recipe.samples_in(run.done, manifest.rows["train"]) / max(run.seconds, 1e-3), 1),
             sha256={name: digest(output / name) for name in (MODEL, HISTORY)},
         ).write(output)
         checkpoints.remove(output)

@@ -29,8 +29,9 @@ from crepe.options import add_config, add_device, add_shards
 from crepe.records import provenance
 from crepe.records.quality import wilson
 from crepe.training.augmentation import read_train
-from crepe.training.loop import Training, fit
+from crepe.training.loop import Training
 from crepe.training.setup import prepare
+from crepe.training.solvers import fit
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +90,7 @@ def tune(
         config: the configuration that has both keys.
         dataset: key of the dataset that the shards hold.
         model: key of the model.
-        trials: settings of each trial, with keys of `crepe.config.recipe.Recipe`.
+        trials: settings of each trial, with keys of the recipe's kind.
         folder: shards of the model's feature.
         held_out: share of the train rows.
         seed: seed of the held-out rows and of every trial, from 0 to `LARGEST_SEED`.

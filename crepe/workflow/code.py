@@ -42,7 +42,7 @@ STEPS = {
     "clean": ("crepe.data.clean",),
     "encode": ("crepe.data.encode",),
     "vectors": ("crepe.data.vectors",),
-    "train": ("crepe.training.train", "crepe.config.recipe"),
+    "train": ("crepe.training.train", "crepe.config.recipe", "crepe.config.sgd"),
     "evaluate": ("crepe.evaluation.evaluate",),
     "table": ("crepe.results.table", "crepe.records"),
     "report": ("crepe.results.report", "crepe.records"),

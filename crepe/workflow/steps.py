@@ -233,8 +233,7 @@ class Steps:
         """Time limit of a training at the model's speed, tests after each epoch included."""
         recipe = self.config.model(wildcards.model).recipe
         dataset = self.config.dataset(wildcards.dataset)
-        batches = recipe.batches_per_epoch or dataset.batches_per_epoch
-        samples = recipe.epochs * (batches * recipe.batch_size + dataset.test_rows)
+        samples = recipe.work(dataset.batches_per_epoch, dataset.train_rows, dataset.test_rows)
         return 30 + samples // (60 * self.config.speed(wildcards.model))
 
     def evaluate_minutes(self, wildcards: Wildcards) -> int:

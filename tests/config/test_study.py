@@ -18,6 +18,7 @@ from crepe.config import schema
 from crepe.errors import CrepeError
 from crepe.io.files import digest
 from tests.support.paths import ROOT
+from tests.support.shards import sgd
 
 SCHEMA = json.loads((ROOT / schema.SCHEMA).read_text())
 
@@ -108,7 +109,7 @@ def test_sources_have_the_published_figures():
 
 
 def test_paper_schedule():
-    recipe = config.load().model("conv-small").recipe
+    recipe = sgd(config.load().model("conv-small").recipe)
     assert (recipe.epochs, recipe.batch_size, recipe.momentum, recipe.weight_decay) == (30, 128, 0.9, 1e-5)
     rates = [recipe.learning_rate_at(epoch) for epoch in range(40)]
     assert rates[:7] == [0.01, 0.01, 0.01, 0.005, 0.005, 0.005, 0.0025]
@@ -148,8 +149,8 @@ def test_overlay_chooses_datasets_models_seeds_and_schedule(tmp_path):
     path.write_text(yaml.safe_dump(overlay))
     for found in (config.load(str(path)), config.load(json.dumps(overlay))):
         assert (found.name, found.datasets, found.models, found.seeds) == ("short", ("dbpedia",), ("bow",), (3, 1))
-        assert found.training["convnet"].epochs == 2
-        assert found.training["convnet"].batch_size == 128
+        assert sgd(found.training["convnet"]).epochs == 2
+        assert sgd(found.training["convnet"]).batch_size == 128
         assert found.training["counts"] == config.load().training["counts"]
 
 
@@ -172,7 +173,7 @@ def test_overlay_adds_a_dataset_whose_title_is_its_key():
 def test_a_json_file_may_have_small_numbers(tmp_path):
     path = tmp_path / "small.json"
     path.write_text(json.dumps({"training": {"convnet": {"weight_decay": 1e-05}}}))
-    assert config.load(str(path)).training["convnet"].weight_decay == 1e-5
+    assert sgd(config.load(str(path)).training["convnet"]).weight_decay == 1e-5
 
 
 def test_a_section_is_read_back():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from crepe.errors import CrepeError
-from crepe.records.history import History
+from crepe.records.history import Epoch, History
 from crepe.records.metrics import Metrics
 from crepe.records.run import LEARNT, RunRecord
 from tests.support.paths import ROOT
@@ -35,8 +35,10 @@ def test_committed_records_are_read(folder: Path) -> None:
     assert found.samples == old["minibatches"] * old["training"]["minibatch"]
     assert Metrics.read(folder, found).error_pct > 0
     history = History.read(folder, found)
-    assert history.epochs[-1].samples == found.samples
-    assert history.epochs[-1].learning_rate <= old["training"]["rate"]
+    last = history.lines[-1]
+    assert isinstance(last, Epoch)
+    assert last.samples == found.samples
+    assert last.learning_rate <= old["training"]["rate"]
 
 
 def test_there_are_committed_records() -> None:

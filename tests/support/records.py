@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from crepe.config.recipe import Recipe
+from crepe.config.sgd import Settings
 from crepe.io.files import write_json
 from crepe.records.run import RunRecord
 
-RECIPE = Recipe(
+RECIPE = Settings(
     epochs=5, batch_size=128, learning_rate=0.01, halve_every=3, max_halvings=10, momentum=0.9, weight_decay=1e-5
 )
 MACHINE: dict[str, Any] = {

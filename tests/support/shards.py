@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 
 from crepe import layout
 from crepe.config import Config, load
+from crepe.config.recipe import Recipe
+from crepe.config.sgd import Settings
 from crepe.data import shards
 from crepe.io.files import digest
 from crepe.ragged import Ragged
@@ -98,8 +100,9 @@ OVERLAY: dict[str, Any] = {
     "name": "tiny",
     "datasets": ["tiny"],
     "models": ["bow", "bow-tfidf", "conv-small"],
-    "training": dict.fromkeys(load().training, RECIPE),
+    "training": {"convnet": RECIPE, "counts": RECIPE},
     "catalog": {
+        "models": {"bow": {"training": "counts"}, "bow-tfidf": {"training": "counts"}},
         "datasets": {
             "tiny": {
                 **{"title": "Tiny", "fields": 1, "classes": len(CLASSES), "batches_per_epoch": 20},
@@ -117,6 +120,12 @@ OVERLAY: dict[str, Any] = {
     },
 }
 """Laid over the default configuration."""
+
+
+def sgd(recipe: Recipe) -> Settings:
+    """The same recipe, which is one of sgd."""
+    assert isinstance(recipe, Settings)
+    return recipe
 
 
 def overlay() -> dict[str, Any]:

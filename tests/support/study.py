@@ -7,6 +7,7 @@ from typing import Any
 
 from crepe import layout
 from crepe.config import Config, load
+from crepe.config.sgd import Settings
 from crepe.io.files import digest, read_json, write_json, write_text
 from crepe.records.history import COLUMNS
 from crepe.records.metrics import Metrics
@@ -52,8 +53,8 @@ def write_run(
     """
     assert 0 <= errors <= 50
     about = config.dataset(dataset)
-    recipe = config.model(model).recipe
-    batches_per_epoch = recipe.batches_per_epoch or about.batches_per_epoch
+    recipe = config.model(model).recipe.for_dataset(about.batches_per_epoch)
+    epochs = recipe.epochs if isinstance(recipe, Settings) else 7
     folder = layout.run(config.name, dataset, model, seed)
     write_text(folder / layout.HISTORY, history)
     own = {
@@ -63,9 +64,9 @@ def write_run(
         "title": about.title,
         "paper": about.paper,
         "rows": {"train": about.train_rows, "test": 100},
-        "training": recipe.as_dict() | {"batches_per_epoch": batches_per_epoch},
-        "epochs": recipe.epochs,
-        "batches": recipe.epochs * batches_per_epoch,
+        "training": recipe.as_dict(),
+        "epochs": epochs,
+        "batches": epochs * (recipe.batches_per_epoch or 0) if isinstance(recipe, Settings) else 90,
         "sha256": {layout.MODEL: "e" * 64, layout.HISTORY: digest(folder / layout.HISTORY)},
     }
     write_record(folder, **(own | changes))

@@ -41,6 +41,7 @@ def project(
     content = yaml.safe_load((ROOT / "config/models.yaml").read_text())
     content["catalog"]["features"]["chars"]["max_length"] = 254
     content["catalog"]["networks"]["convnet-small"] |= {"channels": 8, "fc": [16, 16]}
+    content["catalog"]["models"]["bow"]["training"] = "counts"
     write(folder / "config/models.yaml", content)
     # The same pipeline, but for the study's name.
     pipeline = (folder / "dvc.yaml").read_text().replace("results/paper", "results/tiny").replace("  paper:", "  tiny:")
@@ -64,6 +65,10 @@ def copy(folder: Path) -> None:
     (folder / "environment.yml").write_text("name: crepe\n")
 
 
+NEWTON = ("newton-counts", "newton-tfidf", "newton-ngrams-tfidf")
+"""Recipes of the linear models of `config/models.yaml`, but for bow, which sgd trains here."""
+
+
 def study(datasets: tuple[str, ...], models: tuple[str, ...]) -> dict:
     """A study whose models are trained for a moment."""
     recipe = {
@@ -80,7 +85,10 @@ def study(datasets: tuple[str, ...], models: tuple[str, ...]) -> dict:
         "datasets": list(datasets),
         "models": list(models),
         "seeds": [0],
-        "training": dict.fromkeys(("convnet", "counts", "tfidf", "ngrams-tfidf", "lstm"), recipe),
+        "training": {
+            **dict.fromkeys(("convnet", "counts", "lstm"), recipe),
+            **{key: {"kind": "newton", "l2": 0.001} for key in NEWTON},
+        },
     }
 
 

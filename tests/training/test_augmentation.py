@@ -35,7 +35,7 @@ from crepe.training.sampler import Sampler
 from crepe.training.train import train
 from crepe.training.tune import tune
 from tests.support.paths import contents
-from tests.support.shards import Tiny
+from tests.support.shards import Tiny, sgd
 from tests.support.texts import cleaned
 from tests.support.trainings import assert_a_cut_changes_nothing
 
@@ -429,7 +429,7 @@ def make(study: tuple[Config, Path]) -> Training:
         title="t",
         network=net,
         dtype=torch.float32,
-        recipe=replace(spec.recipe, batches_per_epoch=20),
+        recipe=replace(sgd(spec.recipe), batches_per_epoch=20),
         seed=0,
         train=read_train(folder, manifest, CPU),
         test=Split(shards.read(folder, "test"), CPU),

@@ -18,7 +18,7 @@ from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.training import checkpoints, heartbeat
 from crepe.training.loop import Training, fit
-from tests.support.shards import Tiny, overlay
+from tests.support.shards import Tiny, overlay, sgd
 from tests.support.trainings import assert_a_cut_changes_nothing
 
 CPU = torch.device("cpu")
@@ -32,7 +32,7 @@ def make(tiny: Tiny, model: str = "conv-small", seed: int = 0) -> Training:
     net = network.build(Inputs(symbols=manifest.symbols, length=spec.feature.max_length, classes=2))
     initialize(net, network.init_std, seed)
     splits = {split: Split(read(folder, split), CPU) for split in ("train", "test")}
-    recipe = replace(spec.recipe, batches_per_epoch=20)
+    recipe = replace(sgd(spec.recipe), batches_per_epoch=20)
     return Training(
         title="t",
         network=net,
@@ -101,7 +101,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny: Tiny, tmp_path: Path) -> N
 def test_a_test_loss_that_is_no_number_stops_the_run(tiny: Tiny, tmp_path: Path) -> None:
     """The last step of an epoch may spoil the network after its own loss was fine."""
     run = make(tiny)
-    run.recipe = replace(run.recipe, batches_per_epoch=1, learning_rate=1e38)
+    run.recipe = replace(sgd(run.recipe), batches_per_epoch=1, learning_rate=1e38)
     with pytest.raises(CrepeError, match=r"the loss on the test rows is nan at batch 1 \(epoch 1\); try a smaller"):
         fit(run, tmp_path, "x")
     assert not list(tmp_path.glob("checkpoint*"))

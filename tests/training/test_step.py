@@ -13,7 +13,7 @@ from crepe.models.convnet import ConvNet
 from crepe.training.optimizer import SGDW
 from crepe.training.sampler import Sampler
 from crepe.training.step import Replayed, Step, step_of
-from tests.support.shards import Tiny
+from tests.support.shards import Tiny, sgd
 
 
 def make(tiny: Tiny, device: str, max_grad_norm: float | None = None) -> tuple[ConvNet, Split, Sampler, Step]:
@@ -26,7 +26,7 @@ def make(tiny: Tiny, device: str, max_grad_norm: float | None = None) -> tuple[C
     network.to(device)
     train = Split(read(folder, "train"), torch.device(device))
     tally = torch.zeros(2, dtype=torch.float64, device=device)
-    optimizer = SGDW(network.parameters(), 0.1, recipe.momentum, recipe.weight_decay)
+    optimizer = SGDW(network.parameters(), 0.1, sgd(recipe).momentum, sgd(recipe).weight_decay)
     return (
         network,
         train,

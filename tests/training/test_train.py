@@ -21,7 +21,7 @@ from crepe.io.files import digest, write_json
 from crepe.models import saved
 from crepe.records.history import COLUMNS
 from crepe.training.train import train
-from tests.support.shards import Tiny, overlay
+from tests.support.shards import Tiny, overlay, sgd
 
 MODELS = ("conv-small", "bow", "bow-tfidf")
 
@@ -182,7 +182,7 @@ def test_bfloat16_trains(tiny: Tiny, tmp_path: Path) -> None:
 
 
 def test_a_schedule_that_is_not_the_datasets(tiny: Tiny, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(tiny.config.training["convnet"], epochs=1, batches_per_epoch=3)
+    recipe = dataclasses.replace(sgd(tiny.config.training["convnet"]), epochs=1, batches_per_epoch=3)
     config = dataclasses.replace(tiny.config, training={**tiny.config.training, "convnet": recipe})
     train(config, "tiny", "conv-small", 0, tiny.folder / "chars", tmp_path, "cpu")
     facts = json.loads((tmp_path / "run.json").read_text())
@@ -214,7 +214,7 @@ def test_out_of_memory_is_a_fault_of_the_settings(
 
 
 def test_a_minibatch_that_no_memory_can_hold(tiny: Tiny, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(tiny.config.training["counts"], batch_size=2**47)
+    recipe = dataclasses.replace(sgd(tiny.config.training["counts"]), batch_size=2**47)
     config = dataclasses.replace(tiny.config, training={**tiny.config.training, "counts": recipe})
     with pytest.raises(CrepeError, match=r"out of memory: .*; give the recipe a smaller `batch_size`"):
         train(config, "tiny", "bow", 0, tiny.folder / "words", tmp_path, "cpu")

@@ -335,10 +335,6 @@ def test_a_row_of_each_kind(tmp_path):
         "thesauri": {"few": {"sources": [{"url": "few.dat"}]}},
     }
     tiny.update(project / "config/models.yaml", {"catalog": small})
-    tiny.update(
-        project / "config/config.yaml",
-        {"training": {"ngrams-tfidf": {"learning_rate": 5.0}, "counts": {"learning_rate": 0.1}}},
-    )
     (project / "few.dat").write_text("UTF-8\nmarket|1\n-|bazaar|fair\nnew|1\n-|fresh|brand new\n")
     command = ["snakemake", "--cores", "2", "--resources", "gpu=1"]
     text = tiny.run(project, *command)

@@ -140,12 +140,13 @@ def _run(config: Config, run: Run, levels: dict[str, float], reader: Texts | Non
         history = History.read(run.folder, record)
     except CrepeError as error:
         raise CrepeError(error.subject, error.fault, f"run `{train}` again") from error
-    last = history.epochs[-1]
+    last = history.lines[-1]
+    after = f"by {last.unit}; after {last.unit} {last.number}"
     return {
         "run": run,
         "figures": [
             {
-                "label": f"{title} by epoch; after epoch {last.epoch}: train {train_last:.4g}, test {test_last:.4g}",
+                "label": f"{title} {after}: train {train_last:.4g}, test {test_last:.4g}",
                 "svg": curve(history, quantity, title, beside),
             }
             for quantity, title, train_last, test_last, beside in (

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from crepe import layout
-from crepe.config import Config
+from crepe.config import Config, sgd
 from crepe.data.clean_record import CleanRecord
 from crepe.results import paper as tables
 from crepe.results.grid import Cell, Grid
@@ -108,7 +108,8 @@ def statistics(found: list[Grid], config: Config) -> list[Statistics]:
             if (layout.clean(dataset) / layout.CLEAN_RECORD).exists():
                 clean = CleanRecord.read(layout.clean(dataset), dataset)
                 facts = [(len(clean.classes), clean.rows["train"], clean.rows["test"])]
-            epochs = [record.training.batches_per_epoch or 0 for record in records]
+            recipes = [record.training for record in records]
+            epochs = [recipe.batches_per_epoch or 0 for recipe in recipes if isinstance(recipe, sgd.Settings)]
             ours = dict(zip(NUMBERS, (*zip(*facts, strict=True), epochs) if facts else (), strict=False))
             known = {name: sorted(set(values)) for name, values in ours.items() if values}
             lines.append(Statistics(title, theirs, known))

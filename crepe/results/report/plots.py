@@ -23,7 +23,7 @@ BAR = 24
 
 
 def curve(history: History, quantity: str, label: str, levels: Mapping[str, float]) -> Markup:
-    """Draw a learning curve: a quantity of the train and the test set by epoch.
+    """Draw a learning curve: a quantity of the train and the test set by epoch or iteration.
 
     Args:
         history: the run's history.
@@ -31,9 +31,9 @@ def curve(history: History, quantity: str, label: str, levels: Mapping[str, floa
         label: label of the vertical axis.
         levels: other results to compare the curves with, a horizontal line each, by name.
     """
-    epochs = [line.epoch for line in history.epochs]
-    lines = {split: [getattr(line, f"{split}_{quantity}") for line in history.epochs] for split in ("train", "test")}
-    across = _scale(epochs[0], max(epochs[-1], epochs[0] + 1), LEFT, WIDTH - RIGHT)
+    numbers = [line.number for line in history.lines]
+    lines = {split: [getattr(line, f"{split}_{quantity}") for line in history.lines] for split in ("train", "test")}
+    across = _scale(numbers[0], max(numbers[-1], numbers[0] + 1), LEFT, WIDTH - RIGHT)
     highest = 1.05 * max(filter(math.isfinite, [*lines["train"], *lines["test"], *levels.values()]), default=1.0)
     up = _scale(0.0, highest or 1.0, HEIGHT - BOTTOM, TOP)
     parts: list[Markup] = []
@@ -42,18 +42,18 @@ def curve(history: History, quantity: str, label: str, levels: Mapping[str, floa
             _line("rule", LEFT, up(tick), WIDTH - RIGHT, up(tick)),
             _text(LEFT - 6, up(tick) + 4, _number(tick), "end"),
         ]
-    for tick in ticks(epochs[0], epochs[-1], 6, whole=True):
+    for tick in ticks(numbers[0], numbers[-1], 6, whole=True):
         parts.append(_text(across(tick), HEIGHT - BOTTOM + 17, _number(tick), "middle"))
     parts += [
         _line("axis", LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM),
-        _text(LEFT + (WIDTH - LEFT - RIGHT) / 2, HEIGHT - 6, "epoch", "middle"),
+        _text(LEFT + (WIDTH - LEFT - RIGHT) / 2, HEIGHT - 6, history.lines[0].unit, "middle"),
         Markup('<text transform="translate(11 {}) rotate(-90)" text-anchor="middle">{}</text>').format(
             _round(TOP + (HEIGHT - TOP - BOTTOM) / 2), label
         ),
     ]
     parts += [_line("level", LEFT, up(level), WIDTH - RIGHT, up(level)) for level in levels.values()]
     for row, (split, values) in enumerate(lines.items()):
-        places = [(across(x), up(y)) for x, y in zip(epochs, values, strict=True) if math.isfinite(y)]
+        places = [(across(x), up(y)) for x, y in zip(numbers, values, strict=True) if math.isfinite(y)]
         if len(places) == 1:
             ((x, y),) = places
             parts.append(Markup('<circle class="{}" cx="{}" cy="{}" r="3.5"/>').format(split, _round(x), _round(y)))

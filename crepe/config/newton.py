@@ -1,0 +1,39 @@
+"""Recipe of Newton's method, for linear networks."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from crepe.config.recipe import Recipe
+from crepe.io.section import Limits, PositiveFloat, PositiveInt
+
+PASSES = 200
+"""Passes over the train rows that a training takes, for time limits; most take fewer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings(Recipe):
+    """Newton's method, which needs no learning rate and ends at the minimum of a linear network's loss."""
+
+    l2: PositiveFloat
+    """Penalty: the objective is the mean loss over the train rows + l2 / 2 * the sum of the squared weights; the biases
+    are free. YAML takes `1e-5` for text: write `1.0e-5`."""
+    tolerance: Annotated[float, Limits(above=0, below=1)] = 0.01
+    """End when the gradient norm has fallen to this share of what it was at the start."""
+    max_iterations: PositiveInt = 100
+    """End after this many iterations, even if the gradient norm is larger; the run then counts as incomplete."""
+
+    def samples_in(self, batches: int, rows: int) -> int:
+        """Number of texts in so many batches, each of which is the whole train set."""
+        return batches * rows
+
+    def schedule(self, batches_per_epoch: int) -> int:
+        """0: the gradient decides when a training ends."""
+        return 0
+
+    def work(self, batches_per_epoch: int, train_rows: int, test_rows: int) -> int:
+        """Number of texts in `PASSES` passes."""
+        return PASSES * train_rows
+
+    def progress(self, epochs: int, batches: int) -> str:
+        """Say how many iterations and passes there were."""
+        return f"{epochs} iterations of Newton's method, {batches:,} passes over the train rows"
