@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from crepe.config import load
-from crepe.io.files import write_json
+from crepe.data.clean_record import CleanRecord
 from crepe.results import paper
 from crepe.results.grid import grids
 from crepe.results.report.comparisons import FAMILIES, family, figure3, references, statistics
@@ -54,7 +56,9 @@ def test_table_3_is_what_the_runs_or_the_clean_data_say():
     write_run(config, "ag_news", "bow")
     recipe = config.training["convnet"].as_dict() | {"batches_per_epoch": 7}
     write_run(config, "ag_news", "conv-small", training=recipe)
-    write_json("data/clean/pets/clean.json", {"classes": ["a", "b"], "rows": {"train": 11, "test": 12}})
+    digests, rows = {"train": "b" * 64, "test": "c" * 64}, {"train": 11, "test": 12}
+    clean = CleanRecord(dataset="pets", archive="a" * 64, rows=rows, classes=["a", "b"], sha256=digests)
+    clean.write(Path("data/clean/pets/clean.json"))
     lines = {line.title: line for line in statistics(grids(config), config)}
     news, pets = lines["AG's News"], lines["Pets"]
     assert news.paper == {"classes": 4, "train_rows": 120000, "test_rows": 7600, "batches_per_epoch": 5000}
