@@ -1,4 +1,4 @@
-"""The packed LSTM against one that reads each text by itself."""
+"""The LSTM, in stairs and packed, against one that reads each text by itself."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from crepe.errors import CrepeError
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
-from crepe.models.lstm import Settings
+from crepe.models.lstm import SEGMENTS, Settings
 from crepe.ragged import Ragged
 
 LENGTH = 9
@@ -43,10 +43,12 @@ def one_by_one(module, texts):
     return torch.stack(scores)
 
 
+@pytest.mark.parametrize("form", ["_stairs", "_packed"])
 @settings(max_examples=25)
-@given(st.lists(st.integers(0, 14), min_size=1, max_size=9), st.integers(0, 99))
-def test_each_text_is_read_as_if_alone(lengths, seed):
+@given(st.lists(st.integers(0, 14), min_size=1, max_size=19), st.integers(0, 99))
+def test_each_text_is_read_as_if_alone(form, lengths, seed):
     module = make()
+    module._stairs = getattr(module, form)
     texts, split = split_of(lengths, seed)
     batch = split.batch(np.arange(len(texts)))
     order = np.argsort(lengths, kind="stable")
@@ -57,6 +59,57 @@ def test_each_text_is_read_as_if_alone(lengths, seed):
         outcomes.append([scores.detach(), *(parameter.grad for parameter in module.parameters())])
     for ours, plain in zip(*outcomes, strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-9, atol=1e-12)
+
+
+def outcomes(module, batch, dtype):
+    """Loss and gradients."""
+    module.zero_grad()
+    loss = F.cross_entropy(module(batch, dtype).float(), batch.labels)
+    loss.backward()
+    return loss.detach(), [parameter.grad for parameter in module.parameters()]
+
+
+@pytest.mark.parametrize(("dtype", "loss", "gradients"), [(torch.float32, 1e-6, 1e-5), (torch.bfloat16, 1e-2, 5e-2)])
+def test_stairs_train_as_packed_texts_do(dtype, loss, gradients):
+    length = 90
+    module = Settings(embedding_dim=20, hidden_size=24).build(Inputs(symbols=7, length=length, classes=3))
+    initialize(module, 0.1, seed=2)
+    generator = np.random.default_rng(3)
+    _, split = split_of(np.clip(generator.lognormal(3.4, 0.5, 64).astype(int), 0, length + 9))
+    batch = split.batch(np.arange(64))
+    ours = outcomes(module, batch, dtype)
+    module._stairs = module._packed
+    packed = outcomes(module, batch, dtype)
+    assert abs(ours[0] - packed[0]) <= loss
+    for one, other in zip(ours[1], packed[1], strict=True):
+        assert (one - other).abs().max() <= gradients * other.abs().max()
+
+
+@pytest.mark.parametrize("lengths", [[5] * 40, range(40), [0] * 12 + [9]])
+def test_little_padding_is_computed(lengths, monkeypatch):
+    steps = []
+    lstm = torch.lstm
+    monkeypatch.setattr(torch, "lstm", lambda x, *rest: steps.append(x.shape[:2]) or lstm(x, *rest))
+    module = Settings(embedding_dim=5, hidden_size=4).build(Inputs(symbols=7, length=40, classes=3)).double()
+    initialize(module, 0.5, seed=1)
+    _, split = split_of(lengths)
+    module(split.batch(np.arange(len(lengths))), torch.float64)
+    assert len(steps) <= SEGMENTS
+    words = sum(max(length, 1) for length in lengths)
+    assert sum(time * rows for time, rows in steps) <= 1.15 * words
+
+
+def test_one_and_two_threads_give_the_same_bytes():
+    module = Settings(embedding_dim=30, hidden_size=32).build(Inputs(symbols=7, length=60, classes=3))
+    initialize(module, 0.1, seed=2)
+    _, split = split_of(np.random.default_rng(3).integers(0, 60, 64))
+    batch, threads, found = split.batch(np.arange(64)), torch.get_num_threads(), []
+    for number in (1, 2):
+        torch.set_num_threads(number)
+        loss, gradients = outcomes(module, batch, torch.float32)
+        found.append([loss, *(gradient.clone() for gradient in gradients)])
+    torch.set_num_threads(threads)
+    assert all(map(torch.equal, *found))
 
 
 def test_bfloat16_is_near():
