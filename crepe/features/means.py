@@ -1,11 +1,14 @@
 """Means of word vectors, the paper's bag-of-means (section 3.1): words with similar vectors become one symbol.
 
-word2vec learns a vector for each word that is frequent enough in the train rows, k-means (scikit-learn) clusters the
-vectors, and a word becomes the index of its cluster; other words are left out. A line of the vocabulary has the words
-of a cluster, most frequent first, with spaces between them.
+word2vec learns a vector for each word that is frequent enough in the train rows, k-means clusters the vectors, and a
+word becomes the index of its cluster; other words are left out. A line of the vocabulary has the words of a cluster,
+most frequent first, with spaces between them.
+
+scikit-learn's k-means takes most of its time to choose 5,000 starts, and its sums depend on the number of threads.
+`cluster` is the same algorithm as products of large matrices, with the same bytes for any number of threads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -22,9 +25,12 @@ from crepe.text import tokens, word2vec
 
 if TYPE_CHECKING:
     import polars as pl
+    from torch import Tensor
 
 ROUNDS = 20
 """Maximal number of iterations of k-means."""
+BLOCK = 2048
+"""Vectors whose distances to all centers are computed at once: float32 [2048, 5000] is 41 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,21 +92,90 @@ class Settings(FeatureSettings):
 
 
 def cluster(vectors: np.ndarray, clusters: int) -> np.ndarray:
-    """Cluster vectors by k-means, deterministically.
+    """Cluster vectors by k-means, from centers that k-means++ chooses; the same bytes for any number of threads.
+
+    It ends when no vector changes its cluster, after `ROUNDS` rounds at the latest. A cluster that loses all of its
+    vectors keeps its center.
 
     Args:
         vectors: float32 [vectors, vector_size].
         clusters: their number, not more than there are vectors.
 
     Returns:
-        int [vectors]: the cluster of each vector, from 0.
+        int64 [vectors]: the cluster of each vector, from 0.
     """
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
+    import torch
+    import torch.nn.functional as F
 
-    # Several threads would sum distances in another order every time.
-    with threadpool_limits(1):
-        return np.asarray(KMeans(clusters, n_init=1, max_iter=ROUNDS, random_state=0).fit_predict(vectors))
+    x = torch.from_numpy(vectors)
+    # Distances do not change with the origin, and lose least to rounding about the middle.
+    x = x - x.double().mean(0).float()
+    centers = x[torch.from_numpy(starts(x.numpy(), clusters))]
+    labels = _nearest(x, centers)
+    for _ in range(ROUNDS):
+        # A bag is added up in the order of its vectors, by one thread.
+        order = labels.argsort(stable=True)
+        counts = labels.bincount(minlength=clusters)
+        sums = F.embedding_bag(order, x, counts.cumsum(0) - counts, mode="sum")
+        centers = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centers)
+        before, labels = labels, _nearest(x, centers)
+        if torch.equal(before, labels):
+            break
+    return labels.numpy()
+
+
+def starts(x: np.ndarray, number: int) -> np.ndarray:
+    """Choose vectors by k-means++: each with a probability in proportion to its squared distance to the nearest so far.
+
+    Candidates are drawn some at a time, so that their distances are one matrix product, from the distances before these
+    draws; a candidate is accepted with the probability of its distance now over that before, which gives the
+    distribution of drawing one after the other.
+
+    Args:
+        x: float32 [vectors, vector_size].
+        number: of vectors to choose, not more than there are.
+
+    Returns:
+        int64 [number], indices of different vectors.
+    """
+    import torch
+
+    generator = np.random.default_rng(0)
+    table = torch.from_numpy(x)
+    squares = (table.double() ** 2).sum(1).numpy()
+    chosen = [int(generator.integers(len(x)))]
+    nearest = _distances(table, squares, chosen)[:, 0]
+    while len(chosen) < number:
+        # Many at a time once a center more changes little.
+        some = min(128, 1 + len(chosen) // 8)
+        sums = nearest.cumsum()
+        if sums[-1] <= 0:
+            # All that is left is equal to a center.
+            rest = np.setdiff1d(np.arange(len(x)), chosen)
+            return np.append(chosen, rest[: number - len(chosen)])
+        drawn = np.minimum(np.searchsorted(sums, generator.random(some) * sums[-1], side="right"), len(x) - 1)
+        distances, before = _distances(table, squares, drawn), nearest
+        for place, candidate in enumerate(drawn.tolist()):
+            if len(chosen) < number and generator.random() * before[candidate] < nearest[candidate]:
+                chosen.append(candidate)
+                nearest = np.minimum(nearest, distances[:, place])
+    return np.array(chosen)
+
+
+def _distances(table: "Tensor", squares: np.ndarray, centers: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Squared distances of vectors to some of them: float64 [vectors, centers], 0 of each to itself."""
+    products = (table @ table[centers].T).double().numpy()
+    found: np.ndarray = np.maximum(squares[:, None] - 2 * products + squares[centers], 0)
+    found[centers, np.arange(len(centers))] = 0
+    return found
+
+
+def _nearest(x: "Tensor", centers: "Tensor") -> "Tensor":
+    """Index of the nearest center of each vector: int64 [vectors]; the first of those equally near."""
+    import torch
+
+    halves = (centers.double() ** 2).sum(1).float() / 2
+    return torch.cat([torch.addmm(-halves, block, centers.T).argmax(1) for block in torch.split(x, BLOCK)])
 
 
 def _read(indices: dict[str, int], length: int | None, text: Text) -> np.ndarray:

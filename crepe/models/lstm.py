@@ -107,15 +107,15 @@ class LSTM(Network):
         columns = np.repeat(np.arange(ends[-1]), np.repeat(reach, ends - starts))
         x = embed(batch.take(send(rows - 1 - ranks, device), send(columns, device)), self.embedding, dtype)
         inside = send(columns < lengths[rows - 1 - ranks], device).to(dtype)
-        state = (torch.zeros(1, rows, self.lstm.hidden_size, dtype=dtype, device=device),) * 2
+        state = [torch.zeros(1, rows, self.lstm.hidden_size, dtype=dtype, device=device)] * 2
         weights = [weight.to(dtype) for weight in self.lstm.parameters()]
         sums = torch.zeros(rows, self.lstm.hidden_size, dtype=dtype, device=device)
         sizes = [steps * count for steps, count in shapes]
-        for (steps, count), block, mask in zip(shapes, x.split(sizes), inside.split(sizes), strict=True):
+        parts = zip(shapes, x.split_with_sizes(sizes), inside.split_with_sizes(sizes), strict=True)
+        for (steps, count), block, mask in parts:
+            block = block.view(steps, count, -1)
             before = tuple(part[:, :count].contiguous() for part in state)
-            outputs, *state = torch.lstm(
-                block.view(steps, count, -1), before, weights, True, 1, 0.0, self.training, False, False
-            )
+            outputs, *state = torch.lstm(block, before, weights, True, 1, 0.0, self.training, False, False)
             sums = sums + F.pad((outputs * mask.view(steps, count, 1)).sum(0), (0, 0, 0, rows - count))
         return sums.flip(0)
 
