@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
+    processes.limit_threads()
     try:
         try:
             return _run(words)

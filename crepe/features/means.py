@@ -31,6 +31,10 @@ ROUNDS = 20
 """Maximal number of iterations of k-means."""
 BLOCK = 2048
 """Vectors whose distances to all centers are computed at once: float32 [2048, 5000] is 41 MB."""
+CANDIDATES = 128
+"""Most candidates for a center whose distances are computed at once."""
+GROWTH = 8
+"""Centers for each candidate more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +128,7 @@ def cluster(vectors: np.ndarray, clusters: int) -> np.ndarray:
     return labels.numpy()
 
 
-def starts(x: np.ndarray, number: int) -> np.ndarray:
+def starts(x: np.ndarray, number: int, seed: int = 0) -> np.ndarray:
     """Choose vectors by k-means++: each with a probability in proportion to its squared distance to the nearest so far.
 
     Candidates are drawn some at a time, so that their distances are one matrix product, from the distances before these
@@ -134,20 +138,21 @@ def starts(x: np.ndarray, number: int) -> np.ndarray:
     Args:
         x: float32 [vectors, vector_size].
         number: of vectors to choose, not more than there are.
+        seed: of the draws.
 
     Returns:
         int64 [number], indices of different vectors.
     """
     import torch
 
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     table = torch.from_numpy(x)
     squares = (table.double() ** 2).sum(1).numpy()
     chosen = [int(generator.integers(len(x)))]
     nearest = _distances(table, squares, chosen)[:, 0]
     while len(chosen) < number:
         # Many at a time once a center more changes little.
-        some = min(128, 1 + len(chosen) // 8)
+        some = min(CANDIDATES, 1 + len(chosen) // GROWTH)
         sums = nearest.cumsum()
         if sums[-1] <= 0:
             # All that is left is equal to a center.

@@ -1,4 +1,4 @@
-"""Other processes of this machine: whether one is alive, and ending with the Snakemake that started this one.
+"""Processes of this machine: whether one is alive, ending with the Snakemake that started this one, and threads.
 
 A killed Snakemake cannot tell its jobs to stop, so each job watches it.
 """
@@ -15,6 +15,32 @@ PARENT = "CREPE_PARENT"
 """Environment variable in which the workflow puts the number of Snakemake's process."""
 SECONDS = 1.0
 """Time between two looks at Snakemake's process."""
+
+THREADS = "OMP_NUM_THREADS"
+"""Environment variable with the number of threads of this process. Snakemake sets it, and those of BLAS, for a job."""
+
+
+def limit_threads() -> None:
+    """Have libraries that are imported later compute in no more threads than `THREADS` says, and share the processors.
+
+    polars has a variable of its own. A thread of OpenMP (torch) that waits for the others spins for milliseconds, in
+    which it takes a processor from them if anything else runs: it is to sleep after some microseconds. What the
+    environment says already is left as it is.
+    """
+    if number := _number():
+        os.environ.setdefault("POLARS_MAX_THREADS", str(number))
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+def threads() -> int:
+    """Return the number of threads that this process may compute in: `THREADS`, or the processors that it may use."""
+    return _number() or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+
+
+def _number() -> int:
+    number = os.environ.get(THREADS, "")
+    return int(number) if number.isdecimal() else 0
 
 
 def watch_parent() -> None:

@@ -1,24 +1,37 @@
 """Learn vectors of words from texts by word2vec (gensim), or read them from a published file."""
 
+import copy
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from crepe.errors import CrepeError
+from crepe.io import processes
 
 PIECE = 2**20
 """Bytes of a published file that are read at a time."""
 LONGEST = 100_000
 """Largest dimension of a vector."""
 
+PARTS = 2
+"""Number of blocks of texts that are learnt from at the same time."""
+BLOCK = 50_000
+"""Words of a block, about. Copying the tables between blocks costs some percent with as many."""
+
 
 def learn(
     texts: Iterable[list[str]], size: int, min_count: int, epochs: int, seed: int
 ) -> tuple[list[str], np.ndarray]:
     """Learn vectors by skip-gram with negative sampling; the same texts and seed give the same bytes.
+
+    Two blocks of texts at a time are learnt from, each on a copy of the tables; then the changes of both are added up.
+    So two threads do not race, as gensim's workers do, and with one thread the result is the same.
 
     Args:
         texts: the words of each text; iterated once for counting and once an epoch.
@@ -32,13 +45,59 @@ def learn(
     """
     from gensim.models import Word2Vec
 
-    # One worker: several would take the texts in another order every time.
     model = Word2Vec(vector_size=size, min_count=min_count, epochs=epochs, seed=seed, sg=1, workers=1)
     model.build_vocab(texts)
     if not len(model.wv):
         return [], np.empty((0, size), np.float32)
-    model.train(texts, total_examples=model.corpus_count, epochs=epochs)
+    models = [model, *(_copied(model, seed + part) for part in range(1, PARTS))]
+    before = [table.copy() for table in _tables(model)]
+    first, last, total, done = model.alpha, model.min_alpha, epochs * model.corpus_count, 0
+    with ThreadPoolExecutor(min(PARTS, processes.threads())) as pool:
+        for _ in range(epochs):
+            blocks = _blocks(texts)
+            while group := list(islice(blocks, PARTS)):
+                rates = [first - (first - last) * number / total for number in (done, done + sum(map(len, group)))]
+                done += sum(map(len, group))
+                for job in [
+                    pool.submit(
+                        part.train, block, total_examples=len(block), epochs=1, start_alpha=rates[0], end_alpha=rates[1]
+                    )
+                    for part, block in zip(models, group, strict=False)
+                ]:
+                    job.result()
+                for base, table, *others in zip(before, *map(_tables, models), strict=True):
+                    for other in others[: len(group) - 1]:
+                        table += other - base
+                    for same in (base, *others):
+                        same[:] = table
     return list(model.wv.index_to_key), model.wv.vectors
+
+
+def _blocks(texts: Iterable[list[str]]) -> Iterator[list[list[str]]]:
+    """Yield the texts, some with `BLOCK` words or more at a time."""
+    block, words = list[list[str]](), 0
+    for text in texts:
+        block.append(text)
+        words += len(text)
+        if words >= BLOCK:
+            yield block
+            block, words = [], 0
+    if block:
+        yield block
+
+
+def _copied(model: Any, seed: int) -> Any:
+    """Return a model with the same vocabulary, and tables and random numbers of its own."""
+    other = copy.copy(model)
+    other.wv = copy.copy(model.wv)
+    other.wv.vectors, other.syn1neg = (table.copy() for table in _tables(model))
+    other.random = np.random.RandomState(seed)
+    return other
+
+
+def _tables(model: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a model learns: the vectors of words, and those of words as contexts; float32 [words, size]."""
+    return model.wv.vectors, model.syn1neg
 
 
 def sniff(path: Path) -> None:

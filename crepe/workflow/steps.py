@@ -18,6 +18,7 @@ from crepe.config import Config, load, merge
 from crepe.config.catalog import Dataset, Thesaurus, Vectors
 from crepe.config.jobs import jobs
 from crepe.data import store
+from crepe.text import word2vec
 from crepe.workflow import lock
 from crepe.workflow.code import code
 
@@ -214,6 +215,14 @@ class Steps:
         resources = self._workflow.global_resources
         slots = resources["gpu"].value if "gpu" in resources else cores
         return max(1, int(cores) // max(1, int(slots)))
+
+    def encode_threads(self, wildcards: Wildcards) -> int:
+        """Threads of encoding: 2 where word2vec learns vectors."""
+        return word2vec.PARTS if self.config.feature(wildcards.feature).kind == "means" else 1
+
+    def vectors_threads(self, wildcards: Wildcards) -> int:
+        """Threads of `crepe vectors`: 2 where word2vec learns vectors."""
+        return 1 if self.config.vectors(wildcards.vectors).sources else word2vec.PARTS
 
     # --- Needs of a job, for a scheduler: minutes and megabytes, generous estimates
 

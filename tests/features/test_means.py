@@ -50,6 +50,79 @@ def test_means_are_of_near_vectors():
     assert found[0] != found[2]
 
 
+def groups(seed, number=40, each=25, size=12):
+    """Vectors about `number` centers, in any order."""
+    generator = np.random.default_rng(seed)
+    centers = generator.normal(0, 3, (number, size))
+    return generator.permutation(np.repeat(centers, each, 0) + generator.normal(0, 1, (number * each, size)), 0)
+
+
+def inertia(vectors, labels):
+    """Sum of squared distances to the means of the clusters."""
+    parts = [vectors[labels == label] for label in np.unique(labels)]
+    return sum(((part - part.mean(0)) ** 2).sum() for part in parts)
+
+
+@pytest.mark.parametrize("clusters", [20, 150])
+def test_clusters_are_as_good_as_scikit_learns(clusters):
+    from sklearn.cluster import KMeans
+
+    ours, plain = [], []
+    for seed in range(5):
+        vectors = groups(seed).astype(np.float32)
+        ours.append(inertia(vectors, means.cluster(vectors, clusters)))
+        plain.append(KMeans(clusters, n_init=1, max_iter=means.ROUNDS, random_state=seed).fit(vectors).inertia_)
+    assert np.mean(ours) < 1.1 * np.mean(plain)
+
+
+def test_rounds_end_where_each_vector_is_nearest_to_its_mean():
+    vectors = groups(1).astype(np.float32)
+    labels = means.cluster(vectors, 8)
+    centers = np.stack([vectors[labels == label].mean(0) for label in range(8)])
+    distances = ((vectors[:, None] - centers) ** 2).sum(2)
+    assert (distances.argmin(1) == labels).mean() > 0.99
+
+
+def test_one_and_two_threads_cluster_alike(monkeypatch):
+    monkeypatch.setattr(means, "BLOCK", 300)
+    vectors, threads, found = groups(2, size=300).astype(np.float32), torch.get_num_threads(), []
+    for number in (1, 2):
+        torch.set_num_threads(number)
+        found.append(means.cluster(vectors, 100))
+    torch.set_num_threads(threads)
+    np.testing.assert_array_equal(*found)
+
+
+def test_starts_are_drawn_by_their_squared_distance():
+    # Of the points 0, 1, 3, the first start is any; the second is drawn by the squared distance to it.
+    counts = np.zeros((3, 3))
+    x = np.array([[0.0], [1.0], [3.0]], np.float32)
+    for seed in range(3000):
+        first, second = means.starts(x, 2, seed)
+        counts[first, second] += 1
+    shares = counts / counts.sum(1, keepdims=True)
+    np.testing.assert_allclose(shares, [[0, 0.1, 0.9], [0.2, 0, 0.8], [9 / 13, 4 / 13, 0]], atol=0.06)
+
+
+def test_candidates_drawn_together_are_drawn_as_one_after_the_other(monkeypatch):
+    # The last start of five of eight points, by how it is drawn: at most one, or several candidates at a time.
+    x = np.array([[0], [1], [3], [7], [8], [12], [20], [21]], np.float32)
+    shares = []
+    for candidates in (1, 128):
+        monkeypatch.setattr(means, "CANDIDATES", candidates)
+        monkeypatch.setattr(means, "GROWTH", 1)
+        last = [means.starts(x, 5, seed)[-1] for seed in range(3000)]
+        shares.append(np.bincount(last, minlength=8) / 3000)
+    np.testing.assert_allclose(*shares, atol=0.05)
+
+
+def test_equal_vectors_are_divided_into_as_many_clusters_as_there_are():
+    vectors = np.repeat(np.eye(3, dtype=np.float32), 4, 0)
+    labels = means.cluster(vectors, 6)
+    assert len(set(labels.tolist())) == 3
+    assert len(set(means.starts(vectors, 6).tolist())) == 6
+
+
 def test_no_more_means_than_words(tmp_path):
     encoded(tmp_path, ROWS, Settings(clusters=5000, vector_size=8, min_count=5, epochs=1))
     assert len(lines(tmp_path)) == 9

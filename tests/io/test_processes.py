@@ -1,4 +1,4 @@
-"""Commands end when the Snakemake that started them has been killed; numbers of processes are not mistaken."""
+"""Commands end when the Snakemake that started them has been killed, and compute in the threads that it gives them."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from crepe.io import processes
 from crepe.io.processes import PARENT, alive
 from tests.support.shards import Tiny, overlay
 
@@ -64,3 +65,38 @@ def test_a_number_that_another_process_has_inherited_is_not_alive() -> None:
     assert alive(os.getpid())
     assert alive(os.getpid(), time.time())
     assert not alive(os.getpid(), time.time() - 10**6)
+
+
+SHOWN = """
+from crepe.cli import main
+try:
+    main(["--version"])
+except SystemExit:
+    pass
+import os, polars
+print(polars.thread_pool_size(), os.environ.get("GOMP_SPINCOUNT"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"OMP_NUM_THREADS": "1"}, "1 1000"),
+        ({"OMP_NUM_THREADS": "3"}, "3 1000"),
+        ({"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "2", "GOMP_SPINCOUNT": "7"}, "2 7"),
+        ({"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "ACTIVE"}, "1 None"),
+    ],
+)
+def test_a_command_computes_in_the_threads_that_it_is_given(given: dict[str, str], expected: str) -> None:
+    unset = {"OMP_NUM_THREADS", "POLARS_MAX_THREADS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
+    environment = {name: value for name, value in os.environ.items() if name not in unset} | given
+    done = subprocess.run([sys.executable, "-c", SHOWN], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == expected
+
+
+def test_threads_are_those_given_or_all_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert processes.threads() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "4,2")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 5}, raising=False)
+    assert processes.threads() == 2

@@ -42,6 +42,35 @@ def test_another_process_learns_the_same_bytes():
     assert len(runs[0].stdout) == 65, runs[0].stderr
 
 
+@pytest.mark.parametrize("block", [50, 10**6])
+def test_one_and_two_threads_learn_the_same_bytes(block, monkeypatch):
+    monkeypatch.setattr(word2vec, "BLOCK", block)
+    learnt = []
+    for number in ("1", "2", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", number)
+        learnt.append(word2vec.learn(TEXTS, size=10, min_count=5, epochs=4, seed=3)[1].tobytes())
+    assert len(set(learnt)) == 1
+
+
+def test_texts_of_one_block_are_learnt_as_gensim_does():
+    from gensim.models import Word2Vec
+
+    words, vectors = word2vec.learn(TEXTS, size=10, min_count=5, epochs=3, seed=4)
+    plain = Word2Vec(TEXTS, vector_size=10, min_count=5, epochs=3, seed=4, sg=1, workers=1)
+    assert words == plain.wv.index_to_key
+    np.testing.assert_allclose(vectors, plain.wv.vectors, rtol=1e-5, atol=1e-7)
+
+
+def test_blocks_learn_as_well_as_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(word2vec, "BLOCK", 40)
+    words, vectors = word2vec.learn(TEXTS, size=10, min_count=5, epochs=60, seed=0)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    topic = np.array([word in TEXTS[0] for word in words])
+    likeness = unit @ unit.T
+    assert likeness[np.ix_(topic, topic)].mean() > likeness[np.ix_(topic, ~topic)].mean()
+    assert likeness[np.ix_(~topic, ~topic)].mean() > likeness[np.ix_(topic, ~topic)].mean()
+
+
 @pytest.mark.parametrize("end", [b"", b"\n"])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 @pytest.mark.parametrize("piece", [7, 2**20])

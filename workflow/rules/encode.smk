@@ -18,7 +18,7 @@ rule encode:
         layout.log("encode", "{feature}", "{dataset}", suffix="tsv")
     conda:
         "../envs/data.yml"
-    threads: 1
+    threads: steps.encode_threads
     resources:
         mem_mb=8_000,
         runtime=steps.word_minutes,

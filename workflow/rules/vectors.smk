@@ -12,7 +12,7 @@ rule vectors:
         layout.log("vectors", "{vectors}", "{feature}", "{dataset}", suffix="tsv")
     conda:
         "../envs/data.yml"
-    threads: 1
+    threads: steps.vectors_threads
     resources:
         mem_mb=8_000,
         runtime=steps.word_minutes,
