@@ -90,7 +90,7 @@ def test_one_and_two_threads_cluster_alike(monkeypatch):
         torch.set_num_threads(number)
         found.append(means.cluster(vectors, 100))
     torch.set_num_threads(threads)
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_starts_are_drawn_by_their_squared_distance():
@@ -113,7 +113,7 @@ def test_candidates_drawn_together_are_drawn_as_one_after_the_other(monkeypatch)
         monkeypatch.setattr(means, "GROWTH", 1)
         last = [means.starts(x, 5, seed)[-1] for seed in range(3000)]
         shares.append(np.bincount(last, minlength=8) / 3000)
-    np.testing.assert_allclose(*shares, atol=0.05)
+    np.testing.assert_allclose(shares[0], shares[1], atol=0.05)
 
 
 def test_equal_vectors_are_divided_into_as_many_clusters_as_there_are():
