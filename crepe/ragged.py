@@ -47,7 +47,7 @@ def trim(values: np.ndarray, offsets: np.ndarray, length: int | None = None) -> 
     Args:
         values: integers [total].
         offsets: int64 [rows + 1], starts at 0: row i is `values[offsets[i]:offsets[i + 1]]`.
-        length: most integers of a row; None leaves them whole.
+        length: most values of a row; None leaves them whole.
 
     Returns:
         Values and offsets of the shorter rows.

@@ -142,9 +142,9 @@ class Catalog(Section):
     thesauri: dict[Key, Thesaurus]
     """Thesauri, for features that replace words by synonyms."""
     features: dict[Key, FeatureSettings]
-    """Features: how text becomes integers."""
+    """Features: how text becomes codes, which are integers."""
     networks: dict[Key, NetworkSettings]
-    """Networks, which read the integers."""
+    """Networks, which read the codes."""
     models: dict[Key, Model]
     """Models, the rows of the table: a feature, a network and a recipe."""
     vectors: dict[Key, Vectors]

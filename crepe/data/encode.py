@@ -1,4 +1,4 @@
-"""Turn clean text into shards of integers: a feature's manifest, Arrow files and, if it has one, the vocabulary.
+"""Turn clean text into shards of codes: a feature's manifest, Arrow files and, if it has one, the vocabulary.
 
 A feature with a thesaurus gets two more splits: `spots`, the words of the train rows that can be replaced, and
 `synonyms`, their synonyms.
@@ -19,7 +19,7 @@ from crepe.data.clean_record import CleanRecord
 from crepe.data.published import check_published
 from crepe.data.shards import Manifest
 from crepe.errors import CrepeError
-from crepe.features import Codes, FeatureSettings
+from crepe.features import Encoder, FeatureSettings
 from crepe.io.files import alone, check, replacing
 from crepe.io.progress import Meter, meter
 from crepe.options import add_config
@@ -83,29 +83,29 @@ def encode(
         dataset=key,
         feature=name,
         dtype=coder.dtype,
-        symbols=coder.symbols,
+        symbols=coder.vocab_size,
         length=feature.max_length,
-        source=coder.source,
+        source=coder.digest,
         classes=record.classes,
         rows=record.rows,
         archive=record.archive,
         clean=record.sha256,
-        thesaurus=coder.replaceable.source if coder.replaceable else None,
+        thesaurus=coder.replaceable.digest if coder.replaceable else None,
     )
-    splits = {split: (split, coder.column, coder.codes) for split in shards.SPLITS}
+    splits = {split: (split, coder.column, coder.encode) for split in shards.SPLITS}
     if coder.replaceable:
-        splits["train"] = ("train", coder.column, coder.replaceable.codes)
+        splits["train"] = ("train", coder.column, coder.replaceable.encode)
         splits[shards.SPOTS] = ("train", coder.replaceable.column, coder.replaceable.spots)
     with alone(output):
         _remove(output / shards.MANIFEST)
         if coder.vocabulary:
             with replacing(output / shards.VOCABULARY) as path:
                 path.write_bytes(coder.vocabulary)
-        for split, (source, column, codes) in splits.items():
+        for split, (source, column, encoder) in splits.items():
             rows = pl.scan_parquet(clean / f"{source}.parquet", glob=False)
             with meter(f"{key}: {split} {name}", manifest.rows[source], "rows") as done:
                 for index, file in enumerate(shards.names(split, manifest.rows[source])):
-                    parts = _parts(rows.slice(index * shards.ROWS, shards.ROWS), column, codes, done)
+                    parts = _parts(rows.slice(index * shards.ROWS, shards.ROWS), column, encoder, done)
                     manifest.shards.setdefault(split, []).append(shards.write(output / file, parts))
         if coder.replaceable:
             (file,) = shards.names(shards.SYNONYMS, 1)
@@ -118,10 +118,10 @@ def encode(
     return manifest
 
 
-def _parts(rows: pl.LazyFrame, column: pl.Expr, codes: Codes, done: Meter) -> Iterator[Ragged]:
+def _parts(rows: pl.LazyFrame, column: pl.Expr, encode: Encoder, done: Meter) -> Iterator[Ragged]:
     texts = rows.select("label", codes=column)
     for batch in texts.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming"):
-        yield Ragged(*codes(batch["codes"]), batch["label"].to_numpy())
+        yield Ragged(*encode(batch["codes"]), batch["label"].to_numpy())
         done.advance(len(batch))
 
 

@@ -1,12 +1,12 @@
-"""Read and write shards: files of ragged sequences of integers with a label, the input of all models.
+"""Read and write shards: files of ragged sequences of codes with a label, the input of all models.
 
 A folder holds Arrow IPC files of at most `ROWS` rows each, `train-00000-of-00002.arrow` and so on, and a
 `manifest.json` with what they hold and the digests that tie them to the clean data and the archive. A file has record
 batches of `label: int32` and `codes: large_list<uint8>` (characters) or `large_list<int32>` (the rest), not compressed.
-Index 0 is "no symbol", an all-zero column; sequences end with their last other index.
+Code 0 is "no symbol", an all-zero column; sequences end with their last other code.
 
 Where train texts are to get synonyms (`crepe.training.augmentation`), their rows are whole, neither cut to a length nor
-at their last other index, and two more splits in files of the same form go with them. `spots` has a row for each train
+at their last other code, and two more splits in files of the same form go with them. `spots` has a row for each train
 row: for each word that can be replaced, where it begins in the row and the number of its entry in the thesaurus,
 `large_list<int32>`. `synonyms` has the entries, one behind the other: a row of the word itself, then one for each
 synonym by rank; the label is the number of the entry.
@@ -42,7 +42,7 @@ class Shard(Section):
     file: str
     rows: int
     values: int
-    """Number of integers in all rows."""
+    """Number of codes in all rows."""
     sha256: str
 
 
@@ -55,9 +55,9 @@ class Manifest(Section):
     dtype: str
     """`uint8` or `int32`."""
     symbols: int
-    """Largest index that can occur."""
+    """Largest code that can occur, `vocab_size` of a network's inputs."""
     length: int | None
-    """Number of integers that a text is cut to; None if texts stay whole. With a thesaurus, train rows are cut when
+    """Number of codes that a text is cut to; None if texts stay whole. With a thesaurus, train rows are cut when
     they are drawn."""
     source: str
     """sha256 of the alphabet, or of vocabulary.parquet."""
@@ -149,12 +149,12 @@ def read(folder: Path | str, split: str, manifest: Manifest | None = None) -> Ra
         row, value = stop, int(offsets[stop])
     if split in SPLITS:
         _check_range(folder, f"{split}: a class", labels, len(manifest.classes) - 1)
-        _check_range(folder, f"{split}: an index", values, manifest.symbols)
+        _check_range(folder, f"{split}: a code", values, manifest.symbols)
     return Ragged(values, offsets, labels)
 
 
 def read_vocabulary(folder: Path | str, manifest: Manifest) -> pa.Table:
-    """The vocabulary of a folder of words or n-grams: `word`, `count`, `rows`; line i has index i + 1.
+    """The vocabulary of a folder of words or n-grams: `word`, `count`, `rows`; line i has code i + 1.
 
     Raises:
         CrepeError: it is missing, or not the one the manifest speaks of.

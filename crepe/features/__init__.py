@@ -1,4 +1,4 @@
-"""Features turn text into integers: the base class of their settings, and the kinds.
+"""Features turn text into codes, which are integers: the base class of their settings, and the kinds.
 
 A kind is a module with a class `Settings`, a `FeatureSettings`, and a line in `FeatureSettings.KINDS`.
 Only functions import polars: a machine that trains and predicts needs none.
@@ -24,9 +24,9 @@ Text = str | Sequence[str]
 """A text, or the fields of a row in the dataset's order."""
 
 Reader = Callable[[Text], np.ndarray]
-"""Turns one text into integers: uint8 or int32 [symbols]."""
+"""Turns one text into its codes: uint8 or int32 [codes]. A code stands for a symbol: a character, a word, ..."""
 
-Codes = Callable[["pl.Series"], tuple[np.ndarray, np.ndarray]]
+Encoder = Callable[["pl.Series"], tuple[np.ndarray, np.ndarray]]
 """Turns a batch of rows into the values and offsets of a `crepe.ragged.Ragged`."""
 
 
@@ -49,15 +49,15 @@ WORDS = Units(tokens.WORD, lambda word: tokens.UNKNOWN)
 class Replaceable:
     """Encoding of train rows whose words can be replaced by synonyms (`crepe.training.augmentation`)."""
 
-    codes: Codes
-    """Takes the place of `Coder.codes`: rows keep their full length, and their zeros at the end."""
+    encode: Encoder
+    """Takes the place of `Coder.encode`: rows keep their full length, and their zeros at the end."""
     column: "pl.Expr"
     """polars expression of the column that `spots` takes."""
-    spots: Codes
+    spots: Encoder
     """Turns a batch of that column into the places of replaceable words: see `crepe.text.thesaurus.spots`."""
     synonyms: "Ragged"
     """See `crepe.text.thesaurus.table`."""
-    source: str
+    digest: str
     """sha256 of the thesaurus."""
 
 
@@ -67,16 +67,16 @@ class Coder:
 
     dtype: str
     """`uint8` or `int32`."""
-    symbols: int
-    """Largest index that can occur."""
+    vocab_size: int
+    """Largest code that can occur."""
     column: "pl.Expr"
-    """polars expression of the column that `codes` takes."""
-    codes: Codes
-    """Turns a batch of that column into integers."""
-    source: str
+    """polars expression of the column that `encode` takes."""
+    encode: Encoder
+    """Turns a batch of that column into codes."""
+    digest: str
     """sha256 of `vocabulary`, or of the alphabet."""
     vocabulary: bytes = b""
-    """Content of vocabulary.parquet, with columns `word`, `count` and `rows`; row i describes index i + 1."""
+    """Content of vocabulary.parquet, with columns `word`, `count` and `rows`; row i describes code i + 1."""
     replaceable: Replaceable | None = None
     """None without a thesaurus."""
 
@@ -93,9 +93,9 @@ class FeatureSettings(Variant, ABC):
     }
 
     description: ClassVar[str]
-    """Meaning of the integers, in a sentence for users."""
+    """Meaning of the codes, in a sentence for users."""
     has_vocabulary: ClassVar[bool] = True
-    """Whether its shards have a vocabulary: a line of text for each index from 1 on."""
+    """Whether its shards have a vocabulary: a line of text for each code from 1 on."""
     units: ClassVar[Units] = WORDS
     """Parts of a text that are blanked to explain a prediction."""
 
@@ -109,7 +109,7 @@ class FeatureSettings(Variant, ABC):
 
     @property
     def characters(self) -> str | None:
-        """The characters that are symbols, in the order of their indices, None for a kind that reads words."""
+        """The characters that are symbols, in the order of their codes, None for a kind that reads words."""
         return None
 
     @abstractmethod
@@ -126,8 +126,8 @@ class FeatureSettings(Variant, ABC):
 
     @abstractmethod
     def reader(self, vocabulary: list[str] | None) -> Reader:
-        """Return a function that turns one text into the same integers, for `crepe predict`.
+        """Return a function that turns one text into the same codes, for `crepe predict`.
 
         Args:
-            vocabulary: the lines of the vocabulary, line i for index i + 1; None for a kind that has none.
+            vocabulary: the lines of the vocabulary, line i for code i + 1; None for a kind that has none.
         """

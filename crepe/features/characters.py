@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from crepe.features import Coder, Codes, FeatureSettings, Reader, Replaceable, Units
+from crepe.features import Coder, Encoder, FeatureSettings, Reader, Replaceable, Units
 from crepe.io.files import digest
 from crepe.io.section import Limits, PositiveInt
 from crepe.ragged import trim
@@ -38,7 +38,7 @@ class Settings(FeatureSettings):
 
     @property
     def characters(self) -> str:
-        """The characters of the alphabet, in the order of their indices from 1 on."""
+        """The characters of the alphabet, in the order of their codes from 1 on."""
         return alphabet.characters(self.alphabet)
 
     def coder(self, train: Path, thesaurus: Path | None = None) -> Coder:
@@ -59,7 +59,7 @@ class Settings(FeatureSettings):
             offsets = np.frombuffer(ends, np.int64, len(array) + 1)
             return alphabet.encode_whole(content.to_pybytes() if content else b"", offsets, name)
 
-        def codes(texts: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
+        def encode(texts: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
             return trim(*whole(texts), length)
 
         text = pl.concat_str(*reversed(columns(train)), separator=" ")
@@ -67,7 +67,7 @@ class Settings(FeatureSettings):
             "uint8",
             len(self.characters),
             text,
-            codes,
+            encode,
             alphabet.digest(name),
             replaceable=_replaceable(thesaurus, text, name, whole) if thesaurus else None,
         )
@@ -77,8 +77,8 @@ class Settings(FeatureSettings):
         return partial(alphabet.quantize, alphabet=self.alphabet, length=self.max_length)
 
 
-def _replaceable(path: Path, text: "pl.Expr", name: str, whole: Codes) -> Replaceable:
-    """Encode train rows for replacement; the places of words are counted from the end of a text, as its symbols are.
+def _replaceable(path: Path, text: "pl.Expr", name: str, whole: Encoder) -> Replaceable:
+    """Encode train rows for replacement; the places of words are counted from the end of a text, as its codes are.
 
     If the alphabet has capitals, a word with a capital initial is a separate entry whose synonyms begin with a capital;
     other synonyms keep the spelling of the thesaurus. A word whose length in bytes changes when it is
@@ -97,7 +97,7 @@ def _replaceable(path: Path, text: "pl.Expr", name: str, whole: Codes) -> Replac
         entries += [(word, list(map(_capitalized, synonyms))) for word, synonyms in known.items()]
 
     def spots(pieces: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
-        # All rows behind one another and backwards, as their integers are; a row without a piece makes a null.
+        # All rows behind one another and backwards, as their codes are; a row without a piece makes a null.
         flat = pieces.reverse().explode().drop_nulls()
         numbers = flat.str.to_lowercase().cast(words, strict=False).to_physical().cast(pl.Int32).fill_null(-1)
         entry, lengths = numbers.to_numpy()[::-1], flat.str.len_bytes().to_numpy()[::-1].astype(np.int64)
@@ -111,11 +111,11 @@ def _replaceable(path: Path, text: "pl.Expr", name: str, whole: Codes) -> Replac
         return thesauri.spots(starts, entry, offsets)
 
     return Replaceable(
-        codes=whole,
+        encode=whole,
         column=text.str.extract_all(PIECE),
         spots=spots,
-        synonyms=thesauri.table(entries, partial(_codes, name), "uint8"),
-        source=digest(path),
+        synonyms=thesauri.table(entries, partial(_encode, name), "uint8"),
+        digest=digest(path),
     )
 
 
@@ -123,6 +123,6 @@ def _capitalized(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _codes(name: str, text: str) -> np.ndarray:
+def _encode(name: str, text: str) -> np.ndarray:
     content = text.encode()
     return alphabet.encode_whole(content, np.array([0, len(content)]), name)[0]

@@ -76,15 +76,15 @@ class Settings(FeatureSettings):
         # Index of a word -> index of its cluster, among the clusters that have a word: the rows of `lines`, in order.
         index = np.append(0, np.searchsorted(lines["mean"].to_numpy(), means) + 1).astype(np.int32)
 
-        def codes(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
+        def encode(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
             values, offsets = tokens.flat(lists)
             return trim(*drop_zeros(index[values], offsets), self.max_length)
 
         return Coder(
             "int32",
             len(lines),
-            tokens.indices(fields, table["word"]),
-            codes,
+            tokens.codes(fields, table["word"]),
+            encode,
             sha256(content).hexdigest(),
             content,
         )

@@ -36,20 +36,20 @@ class Settings(FeatureSettings):
         """
         vocabulary, lookup = ngrams.vocabulary(train, self.vocab_size, self.max_n)
 
-        def codes(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
-            return trim(*lookup.codes(*ngrams.closed(lists)), self.max_length)
+        def encode(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
+            return trim(*lookup.encode(*ngrams.closed(lists)), self.max_length)
 
         content = tokens.packed(vocabulary)
         return Coder(
             "int32",
             len(vocabulary),
-            tokens.indices(tokens.columns(train), lookup.words),
-            codes,
+            tokens.codes(tokens.columns(train), lookup.words),
+            encode,
             sha256(content).hexdigest(),
             content,
         )
 
     def reader(self, vocabulary: list[str] | None) -> Reader:
         """Return `crepe.text.ngrams.quantize` for this vocabulary and length."""
-        indices = {ngram: index for index, ngram in enumerate(vocabulary or (), start=1)}
-        return partial(ngrams.quantize, vocabulary=indices, max_n=self.max_n, length=self.max_length)
+        codes = {ngram: code for code, ngram in enumerate(vocabulary or (), start=1)}
+        return partial(ngrams.quantize, vocabulary=codes, max_n=self.max_n, length=self.max_length)

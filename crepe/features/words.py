@@ -39,15 +39,15 @@ class Settings(FeatureSettings):
         """
         fields, vocabulary = tokens.columns(train), tokens.train_vocabulary(train, self.vocab_size)
 
-        def codes(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
+        def encode(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
             return trim(*tokens.flat(lists), self.max_length)
 
         content = tokens.packed(vocabulary)
         return Coder(
             "int32",
             len(vocabulary),
-            tokens.indices(fields, vocabulary["word"]),
-            codes,
+            tokens.codes(fields, vocabulary["word"]),
+            encode,
             sha256(content).hexdigest(),
             content,
             _replaceable(thesaurus, fields, vocabulary["word"]) if thesaurus else None,
@@ -55,8 +55,8 @@ class Settings(FeatureSettings):
 
     def reader(self, vocabulary: list[str] | None) -> Reader:
         """Return `crepe.text.tokens.quantize` for this vocabulary and length."""
-        indices = {word: index for index, word in enumerate(vocabulary or (), start=1)}
-        return partial(tokens.quantize, vocabulary=indices, length=self.max_length)
+        codes = {word: code for code, word in enumerate(vocabulary or (), start=1)}
+        return partial(tokens.quantize, vocabulary=codes, length=self.max_length)
 
 
 def _replaceable(path: Path, fields: list[str], vocabulary: "pl.Series") -> Replaceable:
@@ -64,19 +64,19 @@ def _replaceable(path: Path, fields: list[str], vocabulary: "pl.Series") -> Repl
     import polars as pl
 
     known = thesauri.read(path)
-    indices = {word: index for index, word in enumerate(vocabulary, start=1)}
+    codes = {word: code for code, word in enumerate(vocabulary, start=1)}
 
     def spots(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
         entries, offsets = tokens.flat(lists)
         return thesauri.spots(np.arange(len(entries)) - np.repeat(offsets[:-1], np.diff(offsets)), entries - 1, offsets)
 
-    def codes(text: str) -> np.ndarray:
-        return np.array([indices.get(word, 0) for word in tokens.tokenize(text)], np.int32)
+    def encode(text: str) -> np.ndarray:
+        return np.array([codes.get(word, 0) for word in tokens.tokenize(text)], np.int32)
 
     return Replaceable(
-        codes=tokens.flat,
-        column=tokens.indices(fields, pl.Series(list(known))),
+        encode=tokens.flat,
+        column=tokens.codes(fields, pl.Series(list(known))),
         spots=spots,
-        synonyms=thesauri.table(known.items(), codes, "int32"),
-        source=digest(path),
+        synonyms=thesauri.table(known.items(), encode, "int32"),
+        digest=digest(path),
     )

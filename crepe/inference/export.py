@@ -90,7 +90,7 @@ def export(model: Path, folder: Path) -> None:
 def write_onnx(model: Saved, path: Path) -> None:
     """Write a network as ONNX, from padded codes to probabilities, any number of rows at a time.
 
-    Input `codes`, int64 [rows, columns]: the integers of texts, 0 behind their ends, in any number of columns.
+    Input `codes`, int64 [rows, columns]: the codes of texts, 0 behind their ends, in any number of columns.
     Output `probabilities`, float32 [rows, classes].
 
     Raises:
@@ -179,7 +179,7 @@ def _config(model: Saved) -> dict[str, Any]:
         "classes": model.classes,
         "feature": model.feature.as_dict(),
         "alphabet": model.feature.characters,
-        "symbols": model.symbols,
+        "symbols": model.vocab_size,
         "network": model.settings.as_dict(),
         "onnx": {"opset": OPSET, "codes": ["rows", "columns"], "probabilities": ["rows", "classes"]},
     }

@@ -1,4 +1,4 @@
-"""The networks of the paper's table 4: integers to logits.
+"""The networks of the paper's table 4: codes to logits.
 
 A kind of network is one module here, named in `NetworkSettings.KINDS`, with two classes: `Settings`, the keys of
 `catalog.networks` that it has, and the network itself, a `crepe.models.base.Network`. docs/extending.md has an example.

@@ -15,13 +15,13 @@ from crepe.models.batch import Batch
 class Inputs:
     """Sizes of a network's input and output."""
 
-    symbols: int
-    """Largest index in a text."""
+    vocab_size: int
+    """Largest code in a text: the number of symbols that have a code."""
     length: int | None
-    """Most integers of a text; None if the feature does not limit it."""
+    """Most codes of a text; None if the feature does not limit it."""
     classes: int
     idf: Tensor | None = None
-    """Inverse document frequencies, float [symbols], for networks that weight by them."""
+    """Inverse document frequencies, float [vocab_size], for networks that weight by them."""
 
 
 class Network(nn.Module):
@@ -81,7 +81,7 @@ class Network(nn.Module):
     def static_size(self, batch: Batch) -> int | None:
         """Return the one number that, with the number of rows, decides all shapes of a step on a GPU.
 
-        It is at least the number of integers in the batch. Steps of equal size can then be recorded as a CUDA graph and
+        It is at least the number of codes in the batch. Steps of equal size can then be recorded as a CUDA graph and
         replayed. None: shapes depend on the texts.
         """
         return None
@@ -96,7 +96,7 @@ class Network(nn.Module):
 
     @property
     def word_vectors(self) -> nn.Parameter | None:
-        """Look-up table that pretrained word vectors can initialise, float [symbols + 1, size]; None without one."""
+        """Look-up table that pretrained word vectors can initialise, float [vocab_size + 1, size]; None without one."""
         return None
 
 
@@ -110,7 +110,7 @@ def embed(codes: Tensor, table: Tensor, dtype: torch.dtype) -> Tensor:
 
     Args:
         codes: int64 [...].
-        table: float [symbols + 1, size].
+        table: float [vocab_size + 1, size].
         dtype: of the result.
 
     Returns:

@@ -42,18 +42,18 @@ class Batch:
         return len(self.lengths)
 
     def take(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Return single integers of rows, int64, of the arguments' shape.
+        """Return single codes of rows, int64, of the arguments' shape.
 
         Args:
             rows: int64, on the device; -1 stands for an empty row.
-            columns: int64, of a shape that broadcasts with it; behind a row's end the integer is 0, no symbol.
+            columns: int64, of a shape that broadcasts with it; behind a row's end the code is 0, no symbol.
         """
         inside = columns < F.pad(self.lengths_device, (0, 1))[rows]
         places = torch.where(inside, F.pad(self.starts, (0, 1))[rows] + columns, 0)
         return torch.where(inside, self._take(places), 0)
 
     def flat(self) -> tuple[Tensor, Tensor]:
-        """Concatenate the rows: return their integers, int64 [sum of lengths], and the row of each, int64."""
+        """Concatenate the rows: return their codes, int64 [sum of lengths], and the row of each, int64."""
         device = self.values.device
         total = int(self.lengths.sum())
         rows = torch.repeat_interleave(torch.arange(len(self), device=device), self.lengths_device, output_size=total)
@@ -72,7 +72,7 @@ class Batch:
         return self.take(torch.arange(len(self), device=device)[:, None], torch.arange(columns, device=device))
 
     def _take(self, places: Tensor) -> Tensor:
-        # A split without a single integer has nothing to take from, and every place is padding.
+        # A split without a single code has nothing to take from, and every place is padding.
         return self.values[places].long() if len(self.values) else torch.zeros_like(places)
 
 

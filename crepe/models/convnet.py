@@ -77,8 +77,8 @@ class ConvNet(Network):
 
     Args:
         settings: its hyper-parameters.
-        inputs: sizes of input and output. Symbol i is the one-hot column i - 1 or row i of the look-up table, symbol 0
-            an all-zero column.
+        inputs: sizes of input and output. Code i is the one-hot column i - 1 or row i of the look-up table, code 0 an
+            all-zero column.
 
     Raises:
         CrepeError: `inputs` has no length, or the layers leave no column of it.
@@ -99,8 +99,8 @@ class ConvNet(Network):
                 "make the feature's max_length larger",
             )
         size = settings.embedding_dim
-        self.embedding = nn.Parameter(torch.empty(inputs.symbols + 1, size)) if size else None
-        widths = [size or inputs.symbols] + [settings.channels] * len(settings.convolutions)
+        self.embedding = nn.Parameter(torch.empty(inputs.vocab_size + 1, size)) if size else None
+        widths = [size or inputs.vocab_size] + [settings.channels] * len(settings.convolutions)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(ins, outs, (1, kernel))
             for (ins, outs), (kernel, _) in zip(pairwise(widths), settings.convolutions, strict=True)
@@ -184,7 +184,7 @@ class ConvNet(Network):
 
     @property
     def word_vectors(self) -> nn.Parameter | None:
-        """The look-up table, float [symbols + 1, size]; None over one-hot columns."""
+        """The look-up table, float [vocab_size + 1, size]; None over one-hot columns."""
         return self.embedding
 
     def static_size(self, batch: Batch) -> int:

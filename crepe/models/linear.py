@@ -66,7 +66,7 @@ class Linear(Network):
 
     def __init__(self, settings: Settings, inputs: Inputs) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.empty(inputs.symbols + 1, inputs.classes))
+        self.table = nn.Parameter(torch.empty(inputs.vocab_size + 1, inputs.classes))
         self.bias = nn.Parameter(torch.empty(inputs.classes))
         idf = inputs.idf if settings.needs_idf else None
         if settings.needs_idf and idf is None:

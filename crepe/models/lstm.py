@@ -78,7 +78,7 @@ class LSTM(Network):
         if inputs.length is None:
             raise CrepeError("configuration", "an LSTM needs a feature with a max_length", "give its feature one")
         self.length = inputs.length
-        self.embedding = nn.Parameter(torch.empty(inputs.symbols + 1, settings.embedding_dim))
+        self.embedding = nn.Parameter(torch.empty(inputs.vocab_size + 1, settings.embedding_dim))
         self.lstm = nn.LSTM(settings.embedding_dim, settings.hidden_size)
         self.connected = nn.Linear(settings.hidden_size, inputs.classes)
 
@@ -155,5 +155,5 @@ class LSTM(Network):
 
     @property
     def word_vectors(self) -> nn.Parameter:
-        """The look-up table, float [symbols + 1, embedding_dim]."""
+        """The look-up table, float [vocab_size + 1, embedding_dim]."""
         return self.embedding

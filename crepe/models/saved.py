@@ -24,11 +24,11 @@ class Saved:
     network: Network
     feature: FeatureSettings
     settings: NetworkSettings
-    symbols: int
-    """Largest index in a text."""
+    vocab_size: int
+    """Largest code in a text."""
     classes: list[str]
     vocabulary: list[str] | None = None
-    """Meaning of the indices, line i of index i + 1; None for characters."""
+    """Symbol of each code, line i of code i + 1; None for characters."""
 
 
 def save(path: Path | str, model: Saved) -> None:
@@ -39,7 +39,7 @@ def save(path: Path | str, model: Saved) -> None:
     about = {
         "feature": model.feature.as_dict(),
         "network": model.settings.as_dict(),
-        "symbols": model.symbols,
+        "symbols": model.vocab_size,
         "classes": model.classes,
     }
     tensors.write(path, about, held)
@@ -69,13 +69,13 @@ def load(path: Path | str, device: torch.device) -> Saved:
         settings = NetworkSettings.parse(about["network"], source="its network")
         feature = FeatureSettings.parse(about["feature"], source="its feature")
         idf = held["idf"][1:] if "idf" in held else None
-        inputs = Inputs(symbols=about["symbols"], length=feature.max_length, classes=len(about["classes"]), idf=idf)
+        inputs = Inputs(vocab_size=about["symbols"], length=feature.max_length, classes=len(about["classes"]), idf=idf)
         # On the meta device first: damaged metadata may ask for any amount of memory.
         with torch.device("meta"):
             shapes = {name: tensor.shape for name, tensor in settings.build(inputs).state_dict().items()}
         if shapes != {name: tensor.shape for name, tensor in held.items()}:
             raise ValueError("its tensors are not those of its network")
-        if vocabulary is not None and len(vocabulary) != inputs.symbols:
+        if vocabulary is not None and len(vocabulary) != inputs.vocab_size:
             raise ValueError("its vocabulary is of another size")
         network = settings.build(inputs)
         network.load_state_dict(held)
@@ -85,7 +85,7 @@ def load(path: Path | str, device: torch.device) -> Saved:
         network=network.to(device).eval(),
         feature=feature,
         settings=settings,
-        symbols=inputs.symbols,
+        vocab_size=inputs.vocab_size,
         classes=about["classes"],
         vocabulary=vocabulary,
     )

@@ -1,4 +1,4 @@
-"""Text to alphabet indices, exactly as the original program does it.
+"""Text to codes of an alphabet, exactly as the original program does it.
 
 A text's fields are joined last to first with a space and read backwards by bytes, so that column 1 is the last byte
 of the first field and a long text loses the beginning of its last field. A byte outside the alphabet (a space, each
@@ -17,7 +17,7 @@ from crepe.ragged import trim
 _CREPE = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{}"
 
 ALPHABETS = {"crepe": _CREPE, "paper": _CREPE + "\n", "full": _CREPE + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
-"""Alphabets by name; the index of a character is its place, counted from 1.
+"""Alphabets by name; the code of a character is its place, counted from 1.
 
 `crepe` has the 69 characters of the original's code, `paper` the newline too, which the paper counts, and `full` the
 capital letters, of the rows that keep case. The hyphen stands twice and its last place, 60, counts: 37 never occurs.
@@ -25,7 +25,7 @@ capital letters, of the rows that keep case. The hyphen stands twice and its las
 
 
 def quantize(fields: Sequence[str | bytes] | str | bytes, alphabet: str = "crepe", length: int = 1014) -> np.ndarray:
-    """Turn a text into alphabet indices, one for each byte.
+    """Turn a text into codes, one for each byte.
 
     Args:
         fields: the text's fields, first to last, or its only field; unescaped and trimmed, as `crepe clean` leaves
@@ -54,7 +54,7 @@ def join(fields: Sequence[bytes]) -> bytes:
 
 
 def encode(texts: bytes, offsets: np.ndarray, alphabet: str, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Turn many joined texts into alphabet indices, the zeros at their ends cut off.
+    """Turn many joined texts into codes, the zeros at their ends cut off.
 
     Args:
         texts: all texts behind one another, the last row first.
@@ -72,7 +72,7 @@ def encode(texts: bytes, offsets: np.ndarray, alphabet: str, length: int) -> tup
 
 
 def encode_whole(texts: bytes, offsets: np.ndarray, alphabet: str) -> tuple[np.ndarray, np.ndarray]:
-    """Turn many joined texts into alphabet indices, one for each byte.
+    """Turn many joined texts into codes, one for each byte.
 
     The texts come in reverse order, the last row first: reversing the whole buffer then turns each text and puts
     the rows in order, in one pass.
@@ -88,9 +88,9 @@ def encode_whole(texts: bytes, offsets: np.ndarray, alphabet: str) -> tuple[np.n
     Raises:
         CrepeError: there is no alphabet of that name.
     """
-    # bytes.translate is the fastest look-up table: NumPy widens each index to 8 bytes first.
-    indices = np.frombuffer(texts.translate(_table(alphabet)), np.uint8)[::-1]
-    return np.ascontiguousarray(indices), offsets[-1] - offsets[::-1]
+    # bytes.translate is the fastest look-up table: NumPy widens each code to 8 bytes first.
+    codes = np.frombuffer(texts.translate(_table(alphabet)), np.uint8)[::-1]
+    return np.ascontiguousarray(codes), offsets[-1] - offsets[::-1]
 
 
 def digest(alphabet: str) -> str:
@@ -111,10 +111,10 @@ def characters(alphabet: str) -> str:
 
 @cache
 def _table(alphabet: str) -> bytes:
-    """Return the index of each of the 256 bytes; a capital that is not in the alphabet has its small letter's."""
+    """Return the code of each of the 256 bytes; a capital that is not in the alphabet has its small letter's."""
     table = bytearray(256)
-    for index, character in enumerate(characters(alphabet), start=1):
-        table[ord(character)] = index
+    for code, character in enumerate(characters(alphabet), start=1):
+        table[ord(character)] = code
     for capital in b"ABCDEFGHIJKLMNOPQRSTUVWXYZ":
         table[capital] = table[capital] or table[ord(chr(capital).lower())]
     return bytes(table)

@@ -1,4 +1,4 @@
-"""Count the n-grams of a train set, and turn texts into indices of n-grams (paper, section 3.1).
+"""Count the n-grams of a train set, and turn texts into codes of n-grams (paper, section 3.1).
 
 An n-gram is n neighbouring words of a text, as `crepe.text.tokens` finds them, and is written with a space between
 them. Of two n-grams the one that occurs more often ranks first; of equals that of fewer words, then that whose bytes
@@ -53,24 +53,24 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Table that turns numbers of words into indices of n-grams."""
+    """Table that turns numbers of words into codes of n-grams."""
 
     words: "pl.Series"
     """The words of the n-grams, numbered from 1."""
     singles: np.ndarray
-    """int32: the index of each word by its number, 0 if it has none."""
+    """int32: the code of each word by its number, 0 if it has none."""
     levels: tuple[Level, ...]
-    """The n-grams of two words, of three and so on; their numbers are indices."""
+    """The n-grams of two words, of three and so on; their numbers are codes."""
 
-    def codes(self, words: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the indices of the n-grams of some rows, ordered by the place where they begin, then by length.
+    def encode(self, words: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the codes of the n-grams of some rows, ordered by the place where they begin, then by length.
 
         Args:
             words: int32 [places], the numbers of words, 0 for others and at the end of each row (see `closed`).
             offsets: int64 [rows + 1], starts at 0.
 
         Returns:
-            int32 [n-grams] and int64 [rows + 1], values and offsets; n-grams without an index are left out.
+            int32 [n-grams] and int64 [rows + 1], values and offsets; n-grams without a code are left out.
         """
         found = [self.singles[words]]
         for level in self.levels:
@@ -89,11 +89,11 @@ def closed(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
 def quantize(
     fields: Sequence[str] | str, vocabulary: Mapping[str, int], max_n: int, length: int | None = None
 ) -> np.ndarray:
-    """Turn a text into the indices of its n-grams.
+    """Turn a text into the codes of its n-grams.
 
     Args:
         fields: the text's fields, first to last, as `crepe clean` leaves them.
-        vocabulary: the index of each n-gram, from 1; it has all parts of the n-grams that it has.
+        vocabulary: the code of each n-gram, from 1; it has all parts of the n-grams that it has.
         max_n: most words of an n-gram.
         length: most n-grams of a text; None takes them all.
 
@@ -104,10 +104,10 @@ def quantize(
     found: list[int] = []
     for start in range(len(words)):
         for stop in range(start + 1, min(start + max_n, len(words)) + 1):
-            index = vocabulary.get(" ".join(words[start:stop]))
-            if index is None:
+            code = vocabulary.get(" ".join(words[start:stop]))
+            if code is None:
                 break
-            found.append(index)
+            found.append(code)
     return np.array(found[:length], np.int32)
 
 
@@ -121,7 +121,7 @@ def vocabulary(train: Path, size: int, max_n: int) -> tuple["pl.DataFrame", Look
 
     Returns:
         A table with the columns `word` (String: the n-gram), `count` (Int64: its occurrences) and `rows` (Int64: the
-        rows that have it), whose row i has index i + 1; and the `Lookup` that finds these n-grams in any rows.
+        rows that have it), whose row i has code i + 1; and the `Lookup` that finds these n-grams in any rows.
 
     Raises:
         CrepeError: there are no words.
@@ -158,7 +158,7 @@ def _parts(train: Path, words: "pl.Series") -> list[tuple[np.ndarray, np.ndarray
     """Read the train rows as numbers of words, some rows at a time (see `closed`)."""
     import polars as pl
 
-    rows = pl.scan_parquet(train, glob=False).select(words=tokens.indices(tokens.columns(train), words))
+    rows = pl.scan_parquet(train, glob=False).select(words=tokens.codes(tokens.columns(train), words))
     return [closed(batch["words"]) for batch in rows.collect_batches(chunk_size=ROWS, engine="streaming")]
 
 
@@ -223,24 +223,24 @@ def _lookup(words: "pl.Series", levels: list[Level], table: "pl.DataFrame", size
         table: see `_rank`.
         sizes: number of n-grams of each length, number 0 included.
     """
-    indices = [np.zeros(size, np.int32) for size in sizes]
-    for (longer,), part in table.with_row_index("index", 1).group_by("longer"):
-        indices[longer][part["number"]] = part["index"]
+    codes = [np.zeros(size, np.int32) for size in sizes]
+    for (longer,), part in table.with_row_index("code", 1).group_by("longer"):
+        codes[longer][part["number"]] = part["code"]
     found = []
-    for level, shorter, index in zip(levels, indices[:-1], indices[1:], strict=True):
-        kept = np.flatnonzero(index)
+    for level, shorter, code in zip(levels, codes[:-1], codes[1:], strict=True):
+        kept = np.flatnonzero(code)
         pairs = shorter[level.pairs[kept] >> 32].astype(np.int64) << 32 | shorter[level.pairs[kept] & _SECOND]
         order = np.argsort(pairs)
-        found.append(Level(np.append(0, pairs[order]), np.append(np.int32(0), index[kept][order])))
+        found.append(Level(np.append(0, pairs[order]), np.append(np.int32(0), code[kept][order])))
     # Words are numbered by rank: those in the table come first.
-    return Lookup(words.head(int(np.count_nonzero(indices[0]))), indices[0], tuple(found))
+    return Lookup(words.head(int(np.count_nonzero(codes[0]))), codes[0], tuple(found))
 
 
 def _rows(parts: list[tuple[np.ndarray, np.ndarray]], lookup: Lookup, size: int) -> np.ndarray:
-    """Count the rows that have each index: int64 [size]."""
+    """Count the rows that have each code: int64 [size]."""
     found = np.zeros(size + 1, np.int64)
     for words, ends in parts:
-        values, offsets = lookup.codes(words, ends)
+        values, offsets = lookup.encode(words, ends)
         rows = np.repeat(np.arange(len(ends) - 1), np.diff(offsets))
         # With counts, NumPy sorts; without, it hashes, which takes thirty times as long.
         once, _ = np.unique(rows << 32 | values, return_counts=True)

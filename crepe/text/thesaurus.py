@@ -82,20 +82,20 @@ def read(path: Path | str) -> dict[str, list[str]]:
     return entries
 
 
-def table(entries: Iterable[tuple[str, list[str]]], codes: Callable[[str], np.ndarray], dtype: str) -> Ragged:
+def table(entries: Iterable[tuple[str, list[str]]], encode: Callable[[str], np.ndarray], dtype: str) -> Ragged:
     """Encode words and synonyms, a row each: each entry's word, then its synonyms by rank.
 
     Args:
         entries: words with their synonyms.
-        codes: turns a text into integers.
-        dtype: dtype of the integers.
+        encode: turns a text into codes.
+        dtype: dtype of the codes.
 
     Returns:
         The rows; a row's label is the number of its entry, from 0.
     """
     groups = [(word, *synonyms) for word, synonyms in entries]
     labels = np.repeat(np.arange(len(groups), dtype=np.int32), list(map(len, groups)))
-    return Ragged.from_rows((codes(text) for group in groups for text in group), labels, dtype)
+    return Ragged.from_rows((encode(text) for group in groups for text in group), labels, dtype)
 
 
 def spots(starts: np.ndarray, entries: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

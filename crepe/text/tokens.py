@@ -49,11 +49,11 @@ def tokenize(fields: Sequence[str] | str) -> list[str]:
 
 
 def quantize(fields: Sequence[str] | str, vocabulary: Mapping[str, int], length: int | None = None) -> np.ndarray:
-    """Turn a text into the indices of its words.
+    """Turn a text into the codes of its words.
 
     Args:
         fields: the text's fields, first to last, as `crepe clean` leaves them.
-        vocabulary: the index of each word, from 1.
+        vocabulary: the code of each word, from 1.
         length: most words of a text; None takes them all.
 
     Returns:
@@ -69,12 +69,12 @@ def tokens(fields: Sequence[str]) -> "pl.Expr":
     return pl.concat_str(*fields, separator=" ").str.to_lowercase().str.extract_all(WORD)
 
 
-def indices(fields: Sequence[str], words: "pl.Series") -> "pl.Expr":
-    """Return an expression for the words' indices into `words`, from 1, and 0 for others: lists of int32."""
+def codes(fields: Sequence[str], words: "pl.Series") -> "pl.Expr":
+    """Return an expression for the words' codes, their places in `words` from 1, and 0 for others: lists of int32."""
     import polars as pl
 
-    index = pl.element().cast(pl.Enum(words), strict=False).to_physical().cast(pl.Int32) + 1
-    return tokens(fields).list.eval(index.fill_null(0))
+    code = pl.element().cast(pl.Enum(words), strict=False).to_physical().cast(pl.Int32) + 1
+    return tokens(fields).list.eval(code.fill_null(0))
 
 
 def flat(lists: "pl.Series") -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +100,7 @@ def vocabulary(rows: "pl.LazyFrame", fields: Sequence[str], size: int) -> "pl.Da
         size: most words to keep.
 
     Returns:
-        `word` (String), `count` (Int64: how often it occurs), `rows` (Int64: in how many rows); row i has index i + 1.
+        `word` (String), `count` (Int64: how often it occurs), `rows` (Int64: in how many rows); row i has code i + 1.
     """
     import polars as pl
 

@@ -5,10 +5,10 @@ likely; each by its synonym of rank s from 0, P[s] proportional to 0.5^s. A text
 feature's length, so words beyond it can be drawn, too. The draws are a function of seed and batch number alone, and are
 made on the host: they are the same in a resumed run and on any device.
 
-**The splice.** Rows and synonyms lie behind one another in one array of integers, `values`, on the device. A text
+**The splice.** Rows and synonyms lie behind one another in one array of codes, `values`, on the device. A text
 is not edited: it becomes a list of pieces of `values`, which one look-up puts together. Two words replaced::
 
-    a_big_dog_ran                      the whole row: 13 integers, written as characters
+    a_big_dog_ran                      the whole row: 13 codes, written as characters
       ^^^     ^^^                      "big" at 2 becomes "large", "ran" at 10 becomes "sprinted"
 
     pair   text          synonym       A pair is the text up to a word and the synonym of the word. Each row ends
@@ -84,7 +84,7 @@ class _Pieces:
     source_P: np.ndarray
     """int64, where the piece begins in `values`."""
     size_P: np.ndarray
-    """int64, integers in the piece; 0 is possible."""
+    """int64, codes in the piece; 0 is possible."""
 
 
 class Augmented(Split):
@@ -94,8 +94,8 @@ class Augmented(Split):
         rows: whole rows.
         spots: their replaceable words, see `crepe.data.shards`.
         synonyms: table of the words' synonyms, see there.
-        length: integers at which a row is cut; None leaves it whole.
-        device: holds the integers and puts them together.
+        length: codes at which a row is cut; None leaves it whole.
+        device: holds the codes and puts them together.
     """
 
     def __init__(self, rows: Ragged, spots: Ragged, synonyms: Ragged, length: int | None, device: torch.device) -> None:
@@ -167,7 +167,7 @@ class Augmented(Split):
         )
 
     def _look_up(self, source_P: np.ndarray, size_P: np.ndarray) -> Tensor:
-        """Return the integers of pieces, one piece behind the other: of the dtype of `values` [sum of sizes]."""
+        """Return the codes of pieces, one piece behind the other: of the dtype of `values` [sum of sizes]."""
         total = int(size_P.sum())
         shift_P = source_P - (size_P.cumsum() - size_P)
         shifts = torch.repeat_interleave(send(shift_P, self.device), send(size_P, self.device), output_size=total)
@@ -175,7 +175,7 @@ class Augmented(Split):
 
 
 def _cut(pieces: _Pieces, rows: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut each row at `limit` integers; returns what is kept of each piece, int64 [P], and each row's length, [R]."""
+    """Cut each row at `limit` codes; returns what is kept of each piece, int64 [P], and each row's length, [R]."""
     stop_P = pieces.size_P.cumsum()
     # The last piece of each row is the one before the next row's first.
     stop_R = stop_P[np.searchsorted(pieces.row_P, np.arange(rows), side="right") - 1]

@@ -96,7 +96,7 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
         raise CrepeError(f"--model {key}", f"is trained by {recipe.kind}, and batches of sgd are measured")
     if rounds < 1:
         raise CrepeError(f"--rounds {rounds}", "must be 1 or more")
-    inputs = Inputs(symbols=manifest.symbols, length=spec.feature.max_length, classes=len(manifest.classes))
+    inputs = Inputs(vocab_size=manifest.symbols, length=spec.feature.max_length, classes=len(manifest.classes))
     network = settings.build(inputs)
     assert isinstance(network, ConvNet)
     initialize(network, settings.init_std, 0)

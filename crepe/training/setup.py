@@ -72,7 +72,7 @@ def prepare(
             )
         # As in the paper (section 3.1): log(train rows / train rows that have the word).
         idf = torch.log(manifest.rows["train"] / torch.tensor(vocabulary["rows"].to_numpy()))
-    inputs = Inputs(symbols=manifest.symbols, length=feature.max_length, classes=len(manifest.classes), idf=idf)
+    inputs = Inputs(vocab_size=manifest.symbols, length=feature.max_length, classes=len(manifest.classes), idf=idf)
     network = settings.build(inputs)
     initialize(network, settings.init_std, seed)
     origin = None
@@ -84,7 +84,7 @@ def prepare(
             network=network.to(device).train(),
             feature=feature,
             settings=settings,
-            symbols=manifest.symbols,
+            vocab_size=manifest.symbols,
             classes=manifest.classes,
             vocabulary=None if vocabulary is None else vocabulary["word"].to_pylist(),
         ),

@@ -78,7 +78,7 @@ class Replayed:
         if rate != self._rate:
             # The memory that records share goes with the last of them.
             self._rate, self._records, self._pool = rate, {}, torch.cuda.graph_pool_handle()
-        # The integers of a split stay in their place; those of an augmented batch are copied, as all else is.
+        # The codes of a split stay in their place; those of an augmented batch are copied, as all else is.
         split = len(batch.values) > size
         key = (len(batch), size, batch.values.data_ptr() if split else 0)
         if key not in self._records:

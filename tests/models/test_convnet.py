@@ -36,7 +36,7 @@ def make(convolutions=PAPER, length=1014, dropout=0.0, std=0.2, embedding_dim=0)
     hyperparameters = Settings(
         convolutions=convolutions, channels=4, embedding_dim=embedding_dim, fc=(10, 7), dropout=dropout
     )
-    module = hyperparameters.build(Inputs(symbols=9, length=length, classes=3))
+    module = hyperparameters.build(Inputs(vocab_size=9, length=length, classes=3))
     initialize(module, std, seed=1)
     return module
 
@@ -166,7 +166,7 @@ def test_too_short_a_length_is_refused() -> None:
 
 def test_a_feature_of_any_length_is_refused() -> None:
     with pytest.raises(CrepeError, match="a ConvNet needs a feature with a max_length"):
-        Settings(convolutions=PAPER, channels=4).build(Inputs(symbols=9, length=None, classes=3))
+        Settings(convolutions=PAPER, channels=4).build(Inputs(vocab_size=9, length=None, classes=3))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5])

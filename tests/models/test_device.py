@@ -40,7 +40,7 @@ def test_an_unknown_device_is_named() -> None:
 
 
 def test_precision() -> None:
-    cpu, linear = torch.device("cpu"), Settings().build(Inputs(symbols=5, length=None, classes=2))
+    cpu, linear = torch.device("cpu"), Settings().build(Inputs(vocab_size=5, length=None, classes=2))
     assert choose_precision(cpu, "float32") == "float32"
     assert choose_precision(cpu) in ("float32", "bfloat16")
     assert choose_precision(cpu, network=linear) == "float32"

@@ -31,7 +31,7 @@ def flat(network: ConvNet, tensors: Sequence[torch.Tensor]) -> np.ndarray:
 
 @pytest.fixture
 def network() -> ConvNet:
-    network = TINY.build(Inputs(symbols=69, length=150, classes=4)).double()
+    network = TINY.build(Inputs(vocab_size=69, length=150, classes=4)).double()
     start = torch.from_numpy(np.random.RandomState(0).normal(0, 0.3, 5740).astype(np.float32)).double()
     with torch.no_grad():
         for parameter in network.parameters():

@@ -29,7 +29,7 @@ def counts(texts: list[list[int]]) -> np.ndarray:
 
 @given(TEXTS)
 def test_counts(texts: list[list[int]]) -> None:
-    network = Settings().build(Inputs(symbols=SYMBOLS, length=None, classes=CLASSES)).double()
+    network = Settings().build(Inputs(vocab_size=SYMBOLS, length=None, classes=CLASSES)).double()
     initialize(network, 1.0, 0)
     table, bias = network.get_parameter("table").detach().numpy()[1:], network.get_parameter("bias").detach().numpy()
     scores = network(batch_of(texts), torch.float64).detach().numpy()
@@ -39,7 +39,7 @@ def test_counts(texts: list[list[int]]) -> None:
 @given(TEXTS)
 def test_tfidf_has_length_one(texts: list[list[int]]) -> None:
     idf = torch.tensor([0.5, 1.0, 2.0, 0.0, 3.0, 0.1])
-    network = Settings(weighting="tfidf").build(Inputs(symbols=SYMBOLS, length=None, classes=CLASSES, idf=idf))
+    network = Settings(weighting="tfidf").build(Inputs(vocab_size=SYMBOLS, length=None, classes=CLASSES, idf=idf))
     initialize(network, 1.0, 0)
     features = counts(texts) * idf.numpy()
     norms = np.linalg.norm(features, axis=1, keepdims=True)
@@ -51,15 +51,15 @@ def test_tfidf_has_length_one(texts: list[list[int]]) -> None:
 
 @pytest.mark.parametrize("init_std", [0.0, 0.05])
 def test_start_parameters(init_std: float) -> None:
-    network = Settings().build(Inputs(symbols=50_000, length=None, classes=4))
+    network = Settings().build(Inputs(vocab_size=50_000, length=None, classes=4))
     initialize(network, init_std, 0)
     values = torch.cat([parameter.flatten() for parameter in network.parameters()])
     assert math.isclose(values.std().item(), init_std, rel_tol=0.01)
-    again = Settings().build(Inputs(symbols=50_000, length=None, classes=4))
+    again = Settings().build(Inputs(vocab_size=50_000, length=None, classes=4))
     initialize(again, init_std, 0)
     assert torch.equal(network.get_parameter("table"), again.get_parameter("table"))
 
 
 def test_tfidf_needs_inverse_document_frequencies() -> None:
     with pytest.raises(CrepeError, match="`weighting` is tfidf, and there are no inverse document frequencies"):
-        Settings(weighting="tfidf").build(Inputs(symbols=SYMBOLS, length=None, classes=CLASSES))
+        Settings(weighting="tfidf").build(Inputs(vocab_size=SYMBOLS, length=None, classes=CLASSES))

@@ -20,7 +20,7 @@ SETTINGS = Settings(embedding_dim=5, hidden_size=4)
 
 
 def make():
-    module = SETTINGS.build(Inputs(symbols=7, length=LENGTH, classes=3))
+    module = SETTINGS.build(Inputs(vocab_size=7, length=LENGTH, classes=3))
     initialize(module, 0.5, seed=1)
     return module.double()
 
@@ -78,7 +78,7 @@ def outcomes(module, batch, dtype):
 @pytest.mark.parametrize(("dtype", "loss", "gradients"), [(torch.float32, 1e-6, 1e-5), (torch.bfloat16, 1e-2, 5e-2)])
 def test_stairs_train_as_packed_texts_do(dtype, loss, gradients):
     length = 90
-    module = Settings(embedding_dim=20, hidden_size=24).build(Inputs(symbols=7, length=length, classes=3))
+    module = Settings(embedding_dim=20, hidden_size=24).build(Inputs(vocab_size=7, length=length, classes=3))
     initialize(module, 0.1, seed=2)
     generator = np.random.default_rng(3)
     _, split = split_of(np.clip(generator.lognormal(3.4, 0.5, 64).astype(int), 0, length + 9))
@@ -96,7 +96,7 @@ def test_little_padding_is_computed(lengths, monkeypatch):
     steps = []
     lstm = torch.lstm
     monkeypatch.setattr(torch, "lstm", lambda x, *rest: steps.append(x.shape[:2]) or lstm(x, *rest))
-    module = Settings(embedding_dim=5, hidden_size=4).build(Inputs(symbols=7, length=40, classes=3)).double()
+    module = Settings(embedding_dim=5, hidden_size=4).build(Inputs(vocab_size=7, length=40, classes=3)).double()
     initialize(module, 0.5, seed=1)
     _, split = split_of(lengths)
     module(split.batch(np.arange(len(lengths))), torch.float64)
@@ -106,7 +106,7 @@ def test_little_padding_is_computed(lengths, monkeypatch):
 
 
 def test_one_and_two_threads_give_the_same_bytes():
-    module = Settings(embedding_dim=30, hidden_size=32).build(Inputs(symbols=7, length=60, classes=3))
+    module = Settings(embedding_dim=30, hidden_size=32).build(Inputs(vocab_size=7, length=60, classes=3))
     initialize(module, 0.1, seed=2)
     _, split = split_of(np.random.default_rng(3).integers(0, 60, 64))
     batch, threads, found = split.batch(np.arange(64)), torch.get_num_threads(), []
@@ -129,4 +129,4 @@ def test_bfloat16_is_near():
 
 def test_a_feature_of_any_length_is_refused():
     with pytest.raises(CrepeError, match="an LSTM needs a feature with a max_length"):
-        SETTINGS.build(Inputs(symbols=7, length=None, classes=3))
+        SETTINGS.build(Inputs(vocab_size=7, length=None, classes=3))

@@ -40,13 +40,13 @@ def model(kind: str, classes: list[str] = CLASSES) -> saved.Saved:
     vocabulary = None if kind == "characters" else _LINES.get(kind, WORDS)
     symbols = 69 if vocabulary is None else len(vocabulary)
     idf = torch.linspace(0.5, 3, symbols) if kind == "tf-idf" else None
-    network = settings.build(Inputs(symbols=symbols, length=feature.max_length, classes=len(classes), idf=idf))
+    network = settings.build(Inputs(vocab_size=symbols, length=feature.max_length, classes=len(classes), idf=idf))
     initialize(network, 0.3 if settings.kind == "convnet" else 1.0, seed=5)
     return saved.Saved(
         network=network.eval(),
         feature=feature,
         settings=settings,
-        symbols=symbols,
+        vocab_size=symbols,
         classes=classes,
         vocabulary=vocabulary,
     )

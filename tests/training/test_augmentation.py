@@ -423,7 +423,7 @@ def make(study: tuple[Config, Path]) -> Training:
     spec = config.model("conv-small")
     network = spec.network
     manifest = Manifest.read(folder)
-    net = network.build(Inputs(symbols=manifest.symbols, length=spec.feature.max_length, classes=2))
+    net = network.build(Inputs(vocab_size=manifest.symbols, length=spec.feature.max_length, classes=2))
     initialize(net, network.init_std, 0)
     return Training(
         title="t",

@@ -63,7 +63,7 @@ def test_a_model_that_is_no_convnet_is_refused(tiny: Tiny, capsys: pytest.Captur
 
 def test_operations_of_full_texts_are_those_of_the_layers() -> None:
     settings = Settings(convolutions=((3, 2), (3, 2)), channels=4, fc=(5,))
-    module = settings.build(Inputs(symbols=9, length=22, classes=3))
+    module = settings.build(Inputs(vocab_size=9, length=22, classes=3))
     # 22 columns, 20 after the first convolution, 10 pooled; 8, pooled to 4.
     expected = 2 * (4 * 4 * 3 * 8 + 4 * 4 * 5 + 5 * 3)
     assert bench.operations(module, np.array([22, 30])) == expected

@@ -29,7 +29,7 @@ def make(tiny: Tiny, model: str = "conv-small", seed: int = 0) -> Training:
     network = spec.network
     folder = tiny.folder / spec.model.feature
     manifest = Manifest.read(folder)
-    net = network.build(Inputs(symbols=manifest.symbols, length=spec.feature.max_length, classes=2))
+    net = network.build(Inputs(vocab_size=manifest.symbols, length=spec.feature.max_length, classes=2))
     initialize(net, network.init_std, seed)
     splits = {split: Split(read(folder, split), CPU) for split in ("train", "test")}
     recipe = replace(sgd(spec.recipe), batches_per_epoch=20)

@@ -40,7 +40,7 @@ def texts(rows: int, seed: int) -> Ragged:
 def network_of(settings: dict[str, Any] | None = None) -> linear.Linear:
     idf = torch.linspace(0.1, 3.0, SYMBOLS)
     kind = linear.Settings(**(settings or {}))
-    network = kind.build(Inputs(symbols=SYMBOLS, length=None, classes=CLASSES, idf=idf if kind.needs_idf else None))
+    network = kind.build(Inputs(vocab_size=SYMBOLS, length=None, classes=CLASSES, idf=idf if kind.needs_idf else None))
     initialize(network, 0.0, 0)
     return network
 
@@ -207,7 +207,7 @@ def test_a_tolerance_beyond_float32_ends_with_a_word(tmp_path: Path, capfd: pyte
 
 
 def test_other_networks_and_precisions(tmp_path: Path) -> None:
-    other = lstm.Settings(embedding_dim=2, hidden_size=2).build(Inputs(symbols=SYMBOLS, length=9, classes=CLASSES))
+    other = lstm.Settings(embedding_dim=2, hidden_size=2).build(Inputs(vocab_size=SYMBOLS, length=9, classes=CLASSES))
     with pytest.raises(CrepeError, match="t: newton trains linear networks only; take a recipe of kind sgd"):
         fit(make(other), tmp_path, "x")
     with pytest.raises(CrepeError, match="--precision bfloat16: newton computes in float32 or float64"):

@@ -20,7 +20,9 @@ def make(tiny: Tiny, device: str, max_grad_norm: float | None = None) -> tuple[C
     spec = tiny.config.model("conv-small")
     settings, recipe = spec.network, spec.recipe
     folder = tiny.folder / spec.model.feature
-    network = settings.build(Inputs(symbols=Manifest.read(folder).symbols, length=spec.feature.max_length, classes=2))
+    network = settings.build(
+        Inputs(vocab_size=Manifest.read(folder).symbols, length=spec.feature.max_length, classes=2)
+    )
     assert isinstance(network, ConvNet)
     initialize(network, settings.init_std, 0)
     network.to(device)

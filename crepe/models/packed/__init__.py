@@ -42,5 +42,5 @@ group of texts of similar lengths, as many columns as its longest text has:
 **Shape suffixes** in this package, one letter an axis:
 
     N  packed columns     I  input features     K  positions of a kernel
-    W  windows            O  output features    S  symbols
+    W  windows            O  output features    S  codes
 """

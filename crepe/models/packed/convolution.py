@@ -5,9 +5,9 @@ A convolution runs over the whole matrix, heedless of where one text ends; colum
     columns        a0 a1 a2 D0 D1        kernel of width 3
     convolved      a  x  x               a: a0 a1 a2    x: a1 a2 D0, and a2 D0 D1
 
-Over one-hot columns a convolution is a sum of rows of a table, one row for each position in the kernel and symbol:
+Over one-hot columns a convolution is a sum of rows of a table, one row for each position in the kernel and code:
 
-    codes          3  1  2  1            table    row 0 * S + i: what symbol i at position 0 adds
+    codes          3  1  2  1            table    row 0 * S + i: what code i at position 0 adds
     output 0 = table[0S + 3] + table[1S + 1] + table[2S + 2]
     output 1 = table[0S + 1] + table[1S + 2] + table[2S + 1]
 
@@ -41,22 +41,22 @@ def lookup(codes_N: Tensor, weight: Tensor) -> Tensor:
 
     Args:
         codes_N: int64 [columns], 0 for the all-zero column, as the first and the last kernel - 1 are.
-        weight: [outputs, symbols, 1, kernel].
+        weight: [outputs, vocab_size, 1, kernel].
 
     Returns:
         [columns - kernel + 1, outputs].
     """
-    outputs, symbols, _, kernel = weight.shape
+    outputs, vocab_size, _, kernel = weight.shape
     if static_shapes(codes_N.device):
         # One product of what a kernel sees of one-hot columns: they are small, and no gradient of theirs is asked for.
-        size = symbols + -symbols % ALIGNED
+        size = vocab_size + -vocab_size % ALIGNED
         hot_NS = (codes_N[:, None] == torch.arange(1, size + 1, device=codes_N.device)).to(weight.dtype)
         seen = hot_NS.flatten().unfold(0, kernel * size, size).contiguous()
-        return seen @ F.pad(weight.squeeze(2).transpose(1, 2), (0, size - symbols)).flatten(1).t()
-    # Symbol 0 adds nothing: its rows are zero.
+        return seen @ F.pad(weight.squeeze(2).transpose(1, 2), (0, size - vocab_size)).flatten(1).t()
+    # Code 0 adds nothing: its rows are zero.
     table_KSO = F.pad(weight.squeeze(2).permute(2, 1, 0), (0, 0, 1, 0))
     table = table_KSO.reshape(-1, outputs)
-    rows_NK = codes_N.unfold(0, kernel, 1) + torch.arange(kernel, device=codes_N.device) * (symbols + 1)
+    rows_NK = codes_N.unfold(0, kernel, 1) + torch.arange(kernel, device=codes_N.device) * (vocab_size + 1)
     if codes_N.device.type == "cpu":
         y: Tensor = _Lookup.apply(codes_N, rows_NK, table)  # type: ignore[no-untyped-call]
         return y
@@ -73,17 +73,17 @@ class _Lookup(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, codes_N: Tensor, rows_NK: Tensor, table: Tensor) -> Tensor:
         kernel = rows_NK.shape[1]
-        ctx.codes, ctx.kernel, ctx.symbols = codes_N.numpy(), kernel, len(table) // kernel
+        ctx.codes, ctx.kernel, ctx.rows = codes_N.numpy(), kernel, len(table) // kernel
         return F.embedding_bag(rows_NK, table, mode="sum")
 
     @staticmethod
     def backward(ctx: Any, gradient_NO: Tensor) -> tuple[None, None, Tensor]:
         codes, kernel = ctx.codes, ctx.kernel
         edges = codes[: kernel - 1], codes[len(gradient_NO) :]
-        assert not np.concatenate(edges).any(), "each position of the kernel sees every symbol"
-        uses = np.bincount(codes, minlength=ctx.symbols)
+        assert not np.concatenate(edges).any(), "each position of the kernel sees every code"
+        uses = np.bincount(codes, minlength=ctx.rows)
         # NumPy sorts small integers digit by digit. All-zero columns, a fifth of all, come first and are left out.
-        columns = np.argsort(codes.astype(np.min_scalar_type(ctx.symbols)), kind="stable")[uses[0] :]
+        columns = np.argsort(codes.astype(np.min_scalar_type(ctx.rows)), kind="stable")[uses[0] :]
         uses[0] = 0
         # The kernel sees a column at position k from k columns before it.
         seen_from = torch.from_numpy(np.concatenate([columns - position for position in range(kernel)]))
