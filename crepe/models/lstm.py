@@ -82,10 +82,21 @@ class LSTM(Network):
         self.lstm = nn.LSTM(settings.embedding_dim, settings.hidden_size)
         self.connected = nn.Linear(settings.hidden_size, inputs.classes)
 
-    def forward(self, batch: Batch, dtype: torch.dtype) -> Tensor:
-        """Compute the logits of a batch: dtype [rows, classes]."""
+    def forward(self, batch: Batch, dtype: torch.dtype, packed: bool | None = None) -> Tensor:
+        """Compute the logits of a batch.
+
+        Args:
+            batch: the texts, sorted by length.
+            dtype: the dtype of the computation.
+            packed: compute a packed sequence, in place of stairs; if None, not on a CPU.
+
+        Returns:
+            dtype [rows, classes].
+        """
+        if packed is None:
+            packed = batch.labels.device.type != "cpu"
         lengths = np.clip(batch.lengths, 1, self.length)
-        sums = (self._stairs if batch.labels.device.type == "cpu" else self._packed)(batch, lengths, dtype)
+        sums = (self._packed if packed else self._stairs)(batch, lengths, dtype)
         mean = sums / send(lengths, batch.labels.device)[:, None].to(dtype)
         return F.linear(mean, *(parameter.to(dtype) for parameter in self.connected.parameters()))
 

@@ -1,17 +1,22 @@
-"""Measure the engine against plain padded baselines: the same network, data and machine, in one process, by turns.
+"""Measure the engine against plain forms of the same network, with the same data, in one process, by turns.
 
     crepe bench --shards data/shards/chars/ag_news --model conv-small
 
-`dense_float32` is what other implementations do: a one-hot matrix padded to the full length, Conv1d. `dense_bfloat16`
-is the best that can be had without skipping the padding: channels-last images in bfloat16. Each round trains and
-tests each of them for some seconds, one after the other, so that a busy machine slows them alike; the figures are
-medians over the rounds. A figure is null where the device does not multiply bfloat16 natively.
+`engine` is what `crepe train` computes. `padded` is what other implementations do: for a ConvNet a matrix padded to the
+full length, by Conv1d in float32 and as channels-last images in bfloat16; for an LSTM a matrix padded to the batch's
+longest text. An LSTM is also compared with a `packed` sequence on a CPU. `--against compiled` adds `padded_compiled`:
+the channels-last ConvNet by `torch.compile`, on a GPU with its search for the fastest kernels and CUDA graphs.
+
+Each round trains and tests each of them for some seconds, one after the other, so that a busy machine slows them alike;
+the figures are medians over the rounds. A ratio is that of the engine to the fastest other form. A figure is null where
+the device does not multiply bfloat16 natively, or torch cannot compile.
 """
 
 import argparse
 import json
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -31,7 +36,8 @@ from crepe.evaluation.prediction import rows_at_once
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Batch, Split
 from crepe.models.convnet import ConvNet, cast_parameters
-from crepe.models.device import choose_precision, describe, enough_memory, own_device, set_up
+from crepe.models.device import PRECISIONS, choose_precision, describe, enough_memory, own_device, set_up
+from crepe.models.lstm import LSTM
 from crepe.options import add_config, add_device, add_shards
 from crepe.training.augmentation import read_train
 from crepe.training.optimizer import SGDW
@@ -44,6 +50,7 @@ BATCHES = 8
 """Number of different batches in a measurement."""
 
 PHASES = ("train", "evaluate")
+AGAINST = ("padded", "compiled")
 
 Variant = tuple[Forward, Callable[[Batch], None]]
 """Two functions of a batch: the forward pass, and a training step."""
@@ -52,9 +59,14 @@ Variant = tuple[Forward, Callable[[Batch], None]]
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_shards(parser, required=True)
-    parser.add_argument("--model", metavar="KEY", required=True, help="key of a ConvNet in the configuration")
+    parser.add_argument(
+        "--model", metavar="KEY", required=True, help="key of a ConvNet or an LSTM in the configuration"
+    )
     add_config(parser)
     add_device(parser)
+    parser.add_argument(
+        "--against", nargs="+", choices=AGAINST, default=["padded"], help="what to compare with (default: padded)"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each variant (default: 5)")
     parser.add_argument("--json", action="store_true", help="print an object instead of a table")
 
@@ -62,7 +74,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
     with own_device(options.device) as device:
-        figures = bench(options.shards, options.model, options.config, device, options.rounds)
+        figures = bench(
+            options.shards, options.model, options.config, device, options.rounds, "compiled" in options.against
+        )
     if options.json:
         print(json.dumps(figures, indent=2))
     else:
@@ -70,7 +84,9 @@ def main(options: argparse.Namespace) -> None:
 
 
 @enough_memory()
-def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int) -> dict[str, Any]:
+def bench(
+    folder: Path, key: str, overlay: str | None, device: str, rounds: int, compiled: bool = False
+) -> dict[str, Any]:
     """Measure the samples per second of each variant.
 
     Args:
@@ -79,26 +95,28 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
         overlay: see `crepe.config.load`.
         device: see `crepe.models.device.choose_device`.
         rounds: measurements of each variant, 1 or more.
+        compiled: measure a compiled ConvNet, too.
 
     Returns:
         The figures, as the command prints them with `--json`.
 
     Raises:
-        CrepeError: the model is no ConvNet, there are no such shards, or there is not enough memory.
+        CrepeError: the model is no ConvNet and no LSTM, there are no such shards, or there is not enough memory.
     """
     place = set_up(device, deterministic=False)
     spec = load(overlay).model(key)
     settings, recipe = spec.network, spec.recipe
     manifest = shards.Manifest.read(folder)
-    if settings.kind != "convnet" or manifest.feature != spec.model.feature:
-        raise CrepeError(f"--model {key}", f"needs to be a ConvNet on {manifest.feature}, which {folder} holds")
+    if settings.kind not in ("convnet", "lstm") or manifest.feature != spec.model.feature:
+        fault = f"needs to be a ConvNet or an LSTM on {manifest.feature}, which {folder} holds"
+        raise CrepeError(f"--model {key}", fault)
     if not isinstance(recipe, sgd.Settings):
         raise CrepeError(f"--model {key}", f"is trained by {recipe.kind}, and batches of sgd are measured")
     if rounds < 1:
         raise CrepeError(f"--rounds {rounds}", "must be 1 or more")
     inputs = Inputs(vocab_size=manifest.symbols, length=spec.feature.max_length, classes=len(manifest.classes))
     network = settings.build(inputs)
-    assert isinstance(network, ConvNet)
+    assert isinstance(network, ConvNet | LSTM)
     initialize(network, settings.init_std, 0)
     network.to(place)
     train, test = read_train(folder, manifest, place), Split(shards.read(folder, "test", manifest), place)
@@ -108,20 +126,18 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     tests = [batch for _, batch in test.by_length(rows_at_once(place))]
     tests = tests[:: max(1, len(tests) // BATCHES)]
     fast = choose_precision(place) == "bfloat16"
-    half = torch.bfloat16
     # Nothing is learnt, so that all variants go on with the same network.
     optimizer = SGDW(network.parameters(), 0.0, recipe.momentum, recipe.weight_decay)
-    forwards: dict[str, Forward] = {
-        "engine_float32": partial(network, dtype=torch.float32),
-        "engine_bfloat16": partial(network, dtype=half),
-        "dense_float32": partial(padded, network, dtype=torch.float32),
-        "dense_bfloat16": partial(padded, network, dtype=half, channels_last=True),
-    }
-    variants: dict[str, Variant | None] = dict.fromkeys(forwards)
-    for name, forward in forwards.items():
-        step = Step(forward, optimizer, torch.zeros(2, dtype=torch.float64, device=place))
-        if fast or not name.endswith("bfloat16"):
-            variants[name] = forward, step_of(step, network) if name.startswith("engine") else step
+    variants: dict[str, Variant | None] = {}
+    for precision in ("float32", "bfloat16"):
+        dtype = PRECISIONS[precision]
+        forwards: dict[str, Forward] = {"engine": partial(network, dtype=dtype), **plain(network, dtype, compiled)}
+        for name, forward in forwards.items():
+            tally = torch.zeros(2, dtype=torch.float64, device=place)
+            step = Step(forward, optimizer, tally, recipe.max_grad_norm)
+            made = forward, step_of(step, network) if name == "engine" else step
+            there = (fast or precision != "bfloat16") and ("compiled" not in name or _compiles(made, batches[0]))
+            variants[f"{name}_{precision}"] = made if there else None
     speeds: dict[str, dict[str, list[float]]] = {phase: {} for phase in PHASES}
     memory: dict[str, int | None] = dict.fromkeys(variants)
     for _ in range(rounds):
@@ -149,10 +165,10 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
         "rounds": rounds,
         **medians,
         "ratios": {
-            phase: {name: _ratio(found[f"engine_{name}"], found[f"dense_{name}"]) for name in peaks}
+            phase: {name: _ratio(found[f"engine_{name}"], _fastest(found, name)) for name in peaks}
             for phase, found in medians.items()
         },
-        "padding_share": round(1 - float(np.minimum(train.lengths, network.length).mean()) / network.length, 4),
+        "padding_share": round(_padding(network, train.lengths, batches), 4),
         "peak_memory_bytes": memory,
         "matrix_product_flops": peaks,
         "train_share_of_peak": {
@@ -161,23 +177,53 @@ def bench(folder: Path, key: str, overlay: str | None, device: str, rounds: int)
     }
 
 
+def plain(network: ConvNet | LSTM, dtype: torch.dtype, compiled: bool = False) -> dict[str, Forward]:
+    """Return the forms of a network that torch offers, by name: functions from a batch to its logits.
+
+    Args:
+        network: the network.
+        dtype: the dtype of the computation.
+        compiled: have a compiled ConvNet, too.
+    """
+    if isinstance(network, LSTM):
+
+        def longest(batch: Batch) -> Tensor:
+            return network.padded(batch.padded(min(int(batch.lengths.max(initial=0)), network.length)), dtype)
+
+        found: dict[str, Forward] = {"padded": longest}
+        if network.embedding.device.type == "cpu":
+            found["packed"] = partial(network, dtype=dtype, packed=True)
+        return found
+    images = partial(network.padded, dtype=dtype, channels_last=True)
+    found = {"padded": partial(padded, network, dtype=dtype, channels_last=dtype == torch.bfloat16)}
+    if compiled:
+        cuda = next(network.parameters()).is_cuda
+        torch.backends.cudnn.benchmark = cuda
+        run = torch.compile(images, mode="max-autotune" if cuda else None)
+        found["padded_compiled"] = lambda batch: run(batch.padded(network.length))
+    return found
+
+
 def padded(network: ConvNet, batch: Batch, dtype: torch.dtype, channels_last: bool = False) -> Tensor:
-    """Logits of a batch by `ConvNet.padded`: dtype [rows, classes]."""
+    """Compute the logits of a batch by `ConvNet.padded`: dtype [rows, classes]."""
     return network.padded(batch.padded(network.length), dtype, channels_last)
 
 
-def operations(network: ConvNet, lengths: np.ndarray) -> float:
+def operations(network: ConvNet | LSTM, lengths: np.ndarray) -> float:
     """Floating point operations of a forward pass that a text takes on average, if only its own columns are computed.
 
-    Multiplications and additions of convolutions and fully connected layers. Look-ups, such as the first convolution
-    over one-hot columns, are not counted, nor is what is once a batch.
+    Multiplications and additions of convolutions, recurrent and fully connected layers. Look-ups, such as the first
+    convolution over one-hot columns, are not counted, nor is what is once a batch.
 
     Args:
         network: the layers.
         lengths: int64 [rows], of the texts.
     """
-    geometry, total = network.geometry, 0.0
     texts = np.clip(lengths, 1, network.length)
+    if isinstance(network, LSTM):
+        weights = sum(weight.numel() for weight in network.lstm.parameters() if weight.dim() == 2)
+        return 2 * (weights * float(texts.mean()) + network.connected.weight.numel())
+    geometry, total = network.geometry, 0.0
     # Columns that each layer makes, on average.
     used = [
         float(np.minimum(-(-texts // scale), limit).mean())
@@ -189,6 +235,33 @@ def operations(network: ConvNet, lengths: np.ndarray) -> float:
             total += weight.numel() * pool * columns
     first, *others = (weight.numel() for weight, _ in cast_parameters(network.connected, torch.float32))
     return 2 * (total + first * used[-1] / geometry.limits[-1] + sum(others))
+
+
+def _compiles(variant: Variant, batch: Batch) -> bool:
+    """Whether torch can compile a variant here, which wants a C++ compiler or Triton; says why if not."""
+    try:
+        variant[1](batch)
+    except (RuntimeError, ImportError) as error:
+        print(f"torch.compile: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+        return False
+    return True
+
+
+def _padding(network: ConvNet | LSTM, lengths: np.ndarray, batches: list[Batch]) -> float:
+    """Share of padding in what the padded form of a network computes."""
+    if isinstance(network, LSTM):
+        texts = [np.clip(batch.lengths, 1, network.length) for batch in batches]
+        return 1 - sum(int(part.sum()) for part in texts) / sum(len(part) * int(part.max()) for part in texts)
+    return 1 - float(np.minimum(lengths, network.length).mean()) / network.length
+
+
+def _fastest(found: dict[str, float | None], precision: str) -> float | None:
+    """The largest figure of another form than the engine in a precision."""
+    return max((value or 0 for name, value in found.items() if _other(name, precision)), default=0) or None
+
+
+def _other(name: str, precision: str) -> bool:
+    return name.endswith(precision) and not name.startswith("engine")
 
 
 def _trained(variant: Variant, batches: list[Batch]) -> float:
@@ -249,7 +322,9 @@ def _print(figures: dict[str, Any]) -> None:
     for name in figures["train"]:
         table.add_row(name, *(_cell(figures[phase][name], ",.0f") for phase in PHASES))
     for name in figures["matrix_product_flops"]:
-        table.add_row(f"engine : dense, {name}", *(_cell(figures["ratios"][phase][name], ".2f") for phase in PHASES))
+        table.add_row(
+            f"engine : fastest other, {name}", *(_cell(figures["ratios"][phase][name], ".2f") for phase in PHASES)
+        )
     Console().print(table)
     print(f"Padding is {100 * figures['padding_share']:.0f} % of the columns.")
     for name, peak in figures["matrix_product_flops"].items():

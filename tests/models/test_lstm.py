@@ -32,11 +32,6 @@ def split_of(lengths, seed=0):
     return texts, Split(Ragged.from_rows(texts, labels, "int32"), torch.device("cpu"))
 
 
-def use_packed(module):
-    """Have the module compute on a CPU as it does on a GPU."""
-    module.__dict__["_stairs"] = module._packed
-
-
 def one_by_one(module, texts):
     """Scores of each text, read alone by torch's own module."""
     scores = []
@@ -48,18 +43,16 @@ def one_by_one(module, texts):
     return torch.stack(scores)
 
 
-@pytest.mark.parametrize("form", ["_stairs", "_packed"])
+@pytest.mark.parametrize("packed", [False, True])
 @settings(max_examples=25)
 @given(st.lists(st.integers(0, 14), min_size=1, max_size=19), st.integers(0, 99))
-def test_each_text_is_read_as_if_alone(form, lengths, seed):
+def test_each_text_is_read_as_if_alone(packed, lengths, seed):
     module = make()
-    if form == "_packed":
-        use_packed(module)
     texts, split = split_of(lengths, seed)
     batch = split.batch(np.arange(len(texts)))
     order = np.argsort(lengths, kind="stable")
     outcomes = []
-    for scores in (module(batch, torch.float64), one_by_one(module, [texts[row] for row in order])):
+    for scores in (module(batch, torch.float64, packed), one_by_one(module, [texts[row] for row in order])):
         module.zero_grad()
         F.cross_entropy(scores, batch.labels).backward()
         outcomes.append([scores.detach(), *(parameter.grad for parameter in module.parameters())])
@@ -67,10 +60,10 @@ def test_each_text_is_read_as_if_alone(form, lengths, seed):
         torch.testing.assert_close(ours, plain, rtol=1e-9, atol=1e-12)
 
 
-def outcomes(module, batch, dtype):
+def outcomes(module, batch, dtype, packed=None):
     """Loss and gradients."""
     module.zero_grad()
-    loss = F.cross_entropy(module(batch, dtype).float(), batch.labels)
+    loss = F.cross_entropy(module(batch, dtype, packed).float(), batch.labels)
     loss.backward()
     return loss.detach(), [parameter.grad for parameter in module.parameters()]
 
@@ -84,8 +77,7 @@ def test_stairs_train_as_packed_texts_do(dtype, loss, gradients):
     _, split = split_of(np.clip(generator.lognormal(3.4, 0.5, 64).astype(int), 0, length + 9))
     batch = split.batch(np.arange(64))
     ours = outcomes(module, batch, dtype)
-    use_packed(module)
-    packed = outcomes(module, batch, dtype)
+    packed = outcomes(module, batch, dtype, packed=True)
     assert abs(ours[0] - packed[0]) <= loss
     for one, other in zip(ours[1], packed[1], strict=True):
         assert (one - other).abs().max() <= gradients * other.abs().max()

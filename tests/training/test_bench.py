@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from crepe.cli import main
-from crepe.models.base import Inputs
+from crepe.models import lstm
+from crepe.models.base import Inputs, initialize
+from crepe.models.batch import Batch, Split
 from crepe.models.convnet import Settings
+from crepe.ragged import Ragged
 from crepe.training import bench
 from tests.support.shards import Tiny, overlay
 
@@ -30,13 +33,13 @@ def run(tiny: Tiny, capsys: pytest.CaptureFixture[str], *options: str, model: st
 
 def test_json(tiny: Tiny, quick: None, capsys: pytest.CaptureFixture[str]) -> None:
     figures = json.loads(run(tiny, capsys, "--json"))
-    names = {"dense_float32", "dense_bfloat16", "engine_float32", "engine_bfloat16"}
+    names = {"padded_float32", "padded_bfloat16", "engine_float32", "engine_bfloat16"}
     native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     for phase in ("train", "evaluate"):
         assert figures[phase].keys() == names
         for name, speed in figures[phase].items():
             assert (speed is None) == (name.endswith("bfloat16") and not native)
-        ratio = figures[phase]["engine_float32"] / figures[phase]["dense_float32"]
+        ratio = figures[phase]["engine_float32"] / figures[phase]["padded_float32"]
         assert figures["ratios"][phase]["float32"] == pytest.approx(ratio, abs=1e-3)
     lengths = [min(length, 100) for length in _lengths(tiny)]
     assert figures["padding_share"] == pytest.approx(1 - np.mean(lengths) / 100, abs=1e-4)
@@ -51,14 +54,55 @@ def _lengths(tiny: Tiny) -> list[int]:
 def test_table(tiny: Tiny, quick: None, capsys: pytest.CaptureFixture[str]) -> None:
     text = run(tiny, capsys)
     assert "conv-small on tiny" in text
-    assert "engine : dense, float32" in text
+    assert "engine : fastest other, float32" in text
     assert "Padding is" in text
 
 
-def test_a_model_that_is_no_convnet_is_refused(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_linear_model_is_refused(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["bench", "--shards", str(tiny.folder / "words"), "--model", "bow", "--config", json.dumps(overlay())]
     assert main(words) == 1
-    assert "--model bow: needs to be a ConvNet" in capsys.readouterr().err
+    assert "--model bow: needs to be a ConvNet or an LSTM" in capsys.readouterr().err
+
+
+SMALL = Inputs(vocab_size=9, length=22, classes=3)
+
+
+def batch_of(lengths: list[int]) -> Batch:
+    generator = np.random.default_rng(0)
+    rows = Ragged.from_rows([generator.integers(1, 10, length) for length in lengths], dtype="int32")
+    return Split(rows, torch.device("cpu")).batch(np.arange(len(lengths)))
+
+
+def test_plain_forms_of_an_lstm_are_the_same_network() -> None:
+    network = lstm.Settings(embedding_dim=5, hidden_size=4).build(SMALL)
+    initialize(network, 0.3, seed=1)
+    batch = batch_of([3, 22, 9, 1, 30])
+    forms = bench.plain(network, torch.float64)
+    assert forms.keys() == {"padded", "packed"}
+    for form in forms.values():
+        torch.testing.assert_close(form(batch), network(batch, torch.float64))
+
+
+@pytest.mark.filterwarnings("default::DeprecationWarning")
+def test_plain_forms_of_a_word_convnet_are_the_same_network() -> None:
+    network = Settings(convolutions=((3, 2), (3, 2)), channels=4, fc=(5,), embedding_dim=6).build(SMALL).eval()
+    initialize(network, 0.3, seed=1)
+    batch = batch_of([3, 22, 9, 1, 30])
+    forms = bench.plain(network, torch.float32)
+    torch.testing.assert_close(forms["padded"](batch), network(batch, torch.float32))
+    assert bench.plain(network, torch.float32, compiled=True).keys() == {"padded", "padded_compiled"}
+
+
+def test_a_ratio_is_that_to_the_fastest_other_form() -> None:
+    found = {"engine_float32": 9.0, "padded_float32": 2.0, "packed_float32": 3.0, "padded_bfloat16": None}
+    assert bench._fastest(found, "float32") == 3.0
+    assert bench._fastest(found, "bfloat16") is None
+
+
+def test_operations_and_padding_of_an_lstm() -> None:
+    network = lstm.Settings(embedding_dim=5, hidden_size=4).build(SMALL)
+    assert bench.operations(network, np.array([2, 30])) == 2 * (16 * (5 + 4) * 12 + 4 * 3)
+    assert bench._padding(network, np.array([]), [batch_of([2, 4]), batch_of([30, 22])]) == pytest.approx(2 / 52)
 
 
 def test_operations_of_full_texts_are_those_of_the_layers() -> None:
