@@ -67,7 +67,7 @@ def test_command_records_and_prints(
         ("learning_rate=", "write KEY=VALUE"),
         ("speed=3", "--try.speed: unknown key"),
         ("learning_rate=fast", "--try.learning_rate: expected float"),
-        ("learning_rate=-1", "learning_rate must be more than 0"),
+        ("learning_rate=-1", "--try.learning_rate: must be more than 0"),
     ],
 )
 def test_wrong_settings(tiny: Tiny, trial: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
