@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, ClassVar
 from crepe.io.section import NonNegativeFloat, Variant
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from crepe.models.base import Inputs, Network
 
 
@@ -34,6 +36,25 @@ class NetworkSettings(Variant, ABC):
     def needs_idf(self) -> bool:
         """Whether `build` needs `Inputs.idf`."""
         return False
+
+    @property
+    def needs_document_frequencies(self) -> bool:
+        """Whether `symbol_weights` needs inverse document frequencies."""
+        return self.needs_idf
+
+    @property
+    def needs_largest_counts(self) -> bool:
+        """Whether `symbol_weights` needs the largest count of each symbol."""
+        return False
+
+    def symbol_weights(self, idf: "Tensor | None", largest: "Tensor | None") -> "Tensor | None":
+        """Compute `Inputs.idf`.
+
+        Args:
+            idf: float [symbols], inverse document frequencies; None unless the settings ask for them.
+            largest: float [symbols], the largest count in a train row; None unless `needs_largest_counts`.
+        """
+        return idf
 
     @abstractmethod
     def build(self, inputs: "Inputs") -> "Network":

@@ -24,6 +24,9 @@ from crepe.models import NetworkSettings
 from crepe.models.base import Inputs, Network
 from crepe.models.batch import Batch
 
+LARGEST = ("max-text", "max-feature", "max-matrix")
+"""Readings of the paper's "normalized by dividing the largest feature value"."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(NetworkSettings):
@@ -31,12 +34,45 @@ class Settings(NetworkSettings):
 
     weighting: Annotated[str, Limits(choices=("counts", "tfidf"))] = "counts"
     """`counts`: number of times that a symbol occurs in the text. `tfidf`: this times the symbol's inverse document
-    frequency, the whole text scaled to length 1."""
+    frequency."""
+    normalize: Annotated[str, Limits(choices=("none", "l2", *LARGEST))] | None = None
+    """Division of the features: `none`; `l2`: of a text by their Euclidean length; or by the largest value, which the
+    paper does without saying of what: `max-text` of the text, `max-feature` of the feature in any train row,
+    `max-matrix` of all train rows. `l2` for tfidf and `none` for counts if absent."""
+
+    @property
+    def normalization(self) -> str:
+        """`normalize`, the default filled in."""
+        return self.normalize or ("l2" if self.weighting == "tfidf" else "none")
 
     @property
     def needs_idf(self) -> bool:
+        """Whether symbols have weights."""
+        return self.weighting == "tfidf" or self.needs_largest_counts
+
+    @property
+    def needs_document_frequencies(self) -> bool:
         """Whether the weighting is tf-idf."""
         return self.weighting == "tfidf"
+
+    @property
+    def needs_largest_counts(self) -> bool:
+        """Whether features are divided by a value that depends on the train rows."""
+        return self.normalization in ("max-feature", "max-matrix")
+
+    def symbol_weights(self, idf: Tensor | None, largest: Tensor | None) -> Tensor | None:
+        """Compute the weight of each symbol.
+
+        Args:
+            idf: float [symbols], inverse document frequencies; None for counts.
+            largest: float [symbols], the largest count in a train row; None if `needs_largest_counts` is false.
+        """
+        if largest is None:
+            return idf
+        weights = torch.ones_like(largest) if idf is None else idf
+        values = weights * largest
+        divisor = values if self.normalization == "max-feature" else values.max()
+        return torch.where(values > 0, weights / divisor, 0.0)
 
     def build(self, inputs: Inputs) -> "Linear":
         """Make the network.
@@ -62,7 +98,8 @@ class Linear(Network):
     """Rows of a table are added up: bfloat16 saves no time there, and loses what many small steps have learnt."""
 
     idf: Tensor | None
-    """float32 [symbols + 1], 0 for symbol 0; None for counts."""
+    """float32 [symbols + 1], weight of each symbol, 0 for symbol 0: its inverse document frequency, divided by what
+    `normalize` takes from the train rows; None if all are 1."""
 
     def __init__(self, settings: Settings, inputs: Inputs) -> None:
         super().__init__()
@@ -71,6 +108,7 @@ class Linear(Network):
         idf = inputs.idf if settings.needs_idf else None
         if settings.needs_idf and idf is None:
             raise CrepeError("configuration", "`weighting` is tfidf, and there are no inverse document frequencies")
+        self._normalization = settings.normalization
         self.register_buffer("idf", None if idf is None else F.pad(idf.float(), (1, 0)))
 
     @property
@@ -83,7 +121,7 @@ class Linear(Network):
     @property
     def scales_texts(self) -> bool:
         """Whether the features of a text are divided by a number that depends on the text."""
-        return self.idf is not None
+        return self._normalization in ("l2", "max-text")
 
     def text_scales(self, features: Tensor, rows: Tensor, texts: int) -> Tensor:
         """Compute the factor of each text: [texts], of the dtype of `features`.
@@ -93,6 +131,9 @@ class Linear(Network):
             rows: int64 [features], the text of each.
             texts: their number.
         """
+        if self._normalization == "max-text":
+            largest = features.new_zeros(texts).scatter_reduce_(0, rows, features, "amax")
+            return largest.clamp(min=1e-12).reciprocal()
         squares = torch.zeros(texts, dtype=torch.float64, device=features.device)
         squares.index_add_(0, rows, features.double() ** 2)
         return squares.clamp(min=1e-12).rsqrt().to(features.dtype)
@@ -101,37 +142,46 @@ class Linear(Network):
         """Compute the logits of a batch: dtype [rows, classes]."""
         codes, rows = batch.flat()
         begins = torch.searchsorted(rows, torch.arange(len(batch), device=rows.device))
-        weights = (codes > 0).to(dtype) if self.idf is None else self._tfidf(codes, rows, begins, self.idf).to(dtype)
+        weights = (codes > 0).float() if self.idf is None else self.idf[codes]
+        if self.scales_texts:
+            weights = weights * self._scales(codes, rows, begins, weights)[rows]
+        weights = weights.to(dtype)
         sums = F.embedding_bag(codes, self.table.to(dtype), begins, mode="sum", per_sample_weights=weights)
         return sums + self.bias.to(dtype)
 
-    def _tfidf(self, codes: Tensor, rows: Tensor, begins: Tensor, idf: Tensor) -> Tensor:
-        """Compute the weight of each place: float32 [places].
+    def _scales(self, codes: Tensor, rows: Tensor, begins: Tensor, weights: Tensor) -> Tensor:
+        """Compute the factor of each text: float32 [texts].
 
-        The squared length of a text's vector, the sum over its terms of (n idf)^2, is the sum over its places of
-        n idf^2.
+        The squared length of a text's vector, the sum over its terms of (n w)^2, is the sum over its places of n w^2.
 
         Args:
             codes: int64 [places], symbols of all texts one behind the other.
             rows: int64 [places], the text of each, ascending.
             begins: int64 [texts], the first place of each text.
-            idf: float32 [symbols + 1].
+            weights: float32 [places], weights of the symbols.
         """
         keys = rows * len(self.table) + codes
         ordered = keys.sort().values
         counts = torch.searchsorted(ordered, keys, right=True) - torch.searchsorted(ordered, keys)
-        idf = idf[codes]
+        if self._normalization == "max-text":
+            largest = weights.new_zeros(len(begins)).scatter_reduce_(0, rows, counts * weights, "amax")
+            return largest.clamp(min=1e-12).reciprocal()
         places = torch.arange(len(codes), device=codes.device)
-        squares = F.embedding_bag(places, (counts * idf**2)[:, None], begins, mode="sum").squeeze(1)
-        return idf * squares.clamp(min=1e-12).rsqrt()[rows]
+        squares = F.embedding_bag(places, (counts * weights**2)[:, None], begins, mode="sum").squeeze(1)
+        return squares.clamp(min=1e-12).rsqrt()
 
     def padded(self, codes: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Compute the logits of padded texts; for tf-idf, memory grows with the square of the columns."""
-        weights = known = (codes > 0).float()
-        if self.idf is not None:
-            # Occurrences in the text of each place's symbol: every place is compared with every other.
+        """Compute the logits of padded texts; where texts are scaled, memory grows with the square of the columns."""
+        known = (codes > 0).float()
+        weights = known if self.idf is None else self.idf[codes] * known
+        if self.scales_texts:
+            # How often the symbol of each place occurs in its text: every place is compared with every other.
             counts = (codes[:, :, None] == codes[:, None, :]).float().sum(2)
-            idf = self.idf[codes] * known
-            squares = (counts * idf**2).sum(1, keepdim=True)
-            weights = idf * squares.clamp(min=1e-12).rsqrt()
+            if self._normalization == "max-text":
+                # A column of zeros, for texts of no columns.
+                largest = F.pad(counts * weights, (0, 1)).amax(1, keepdim=True)
+                weights = weights * largest.clamp(min=1e-12).reciprocal()
+            else:
+                squares = (counts * weights**2).sum(1, keepdim=True)
+                weights = weights * squares.clamp(min=1e-12).rsqrt()
         return (self.table.to(dtype)[codes] * weights.to(dtype)[:, :, None]).sum(1) + self.bias.to(dtype)

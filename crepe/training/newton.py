@@ -10,7 +10,8 @@ A pass over the rows is two products with a sparse matrix [rows, symbols], whose
 entry for each symbol of the text, repetitions too, and weights of symbols and of rows are factors outside. So the
 integers of the split are the matrix, as they are; its transpose has as many integers again. Rows are cut into blocks.
 
-Every sum has one order, whatever the number of threads, so a model's bytes do not depend on it. The state of a training
+On a CPU every sum has one order, whatever the number of threads, so a model's bytes do not depend on it. On a GPU the
+products of sparse matrices add up in any order, and the last bits differ from run to run. The state of a training
 is its parameters alone: one that is stopped goes on from the last checkpoint and ends with the same bytes.
 """
 
@@ -422,7 +423,7 @@ def _transpose(
 
 def _csr(pointers: Tensor, indices: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", "Sparse (CSR tensor support is in beta|invariant checks are implicitly)")
         # Not checked, which would take longer than a product: the indices are in order as they are made.
         return torch.sparse_csr_tensor(pointers, indices, values, shape, check_invariants=False)
 

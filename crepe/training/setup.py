@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from crepe import layout
@@ -14,6 +15,9 @@ from crepe.errors import CrepeError
 from crepe.io import tensors
 from crepe.models.base import Inputs, Network, initialize
 from crepe.models.saved import Saved
+
+ROWS_AT_ONCE = 2**16
+"""Rows whose symbols are counted at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ def prepare(
         raise CrepeError(folder, fault, "give --shards another folder")
     vocabulary = shards.read_vocabulary(folder, manifest) if feature.has_vocabulary else None
     idf = None
-    if settings.needs_idf:
+    if settings.needs_document_frequencies:
         if vocabulary is None or "rows" not in vocabulary.column_names:
             raise CrepeError(
                 f"catalog.networks.{entry.network}",
@@ -72,6 +76,8 @@ def prepare(
             )
         # As in the paper (section 3.1): log(train rows / train rows that have the word).
         idf = torch.log(manifest.rows["train"] / torch.tensor(vocabulary["rows"].to_numpy()))
+    largest = _largest_counts(folder, manifest) if settings.needs_largest_counts else None
+    idf = settings.symbol_weights(idf, largest)
     inputs = Inputs(vocab_size=manifest.symbols, length=feature.max_length, classes=len(manifest.classes), idf=idf)
     network = settings.build(inputs)
     initialize(network, settings.init_std, seed)
@@ -93,6 +99,19 @@ def prepare(
         recipe=recipe.for_dataset(about.batches_per_epoch),
         manifest=manifest,
     )
+
+
+def _largest_counts(folder: Path, manifest: Manifest) -> torch.Tensor:
+    """Count how often each symbol occurs in a train row, at most: float32 [symbols]."""
+    rows = shards.read(folder, "train", manifest)
+    largest = np.zeros(manifest.symbols + 1, np.int64)
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        offsets = rows.offsets[first : first + ROWS_AT_ONCE + 1]
+        codes = rows.values[offsets[0] : offsets[-1]].astype(np.int64)
+        row = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        keys, counts = np.unique(row * len(largest) + codes, return_counts=True)
+        np.maximum.at(largest, keys % len(largest), counts)
+    return torch.from_numpy(largest[1:]).float()
 
 
 def _start_from(path: Path, network: Network, manifest: Manifest) -> str:

@@ -49,6 +49,37 @@ def test_tfidf_has_length_one(texts: list[list[int]]) -> None:
     np.testing.assert_allclose(scores, features @ table + bias, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("weighting", ["counts", "tfidf"])
+@pytest.mark.parametrize("normalize", ["none", "l2", "max-text", "max-feature", "max-matrix"])
+@given(texts=TEXTS)
+def test_normalization(texts: list[list[int]], weighting: str, normalize: str) -> None:
+    idf = torch.tensor([0.5, 1.0, 2.0, 0.0, 3.0, 0.1])
+    features = counts(texts) * (idf.numpy() if weighting == "tfidf" else 1)
+    settings = Settings(weighting=weighting, normalize=normalize)
+    # Of the train rows, which are these.
+    largest = torch.from_numpy(counts(texts).max(0)).float()
+    weights = settings.symbol_weights(
+        idf if settings.needs_document_frequencies else None, largest if settings.needs_largest_counts else None
+    )
+    network = settings.build(Inputs(vocab_size=SYMBOLS, length=None, classes=CLASSES, idf=weights))
+    initialize(network, 1.0, 0)
+    divisors = {
+        "none": np.ones(1),
+        "l2": np.linalg.norm(features, axis=1, keepdims=True),
+        "max-text": features.max(1, keepdims=True),
+        "max-feature": features.max(0, keepdims=True),
+        "max-matrix": features.max(keepdims=True),
+    }
+    divisor = np.broadcast_to(divisors[normalize], features.shape)
+    expected = np.divide(features, divisor, out=np.zeros_like(features), where=divisor > 0)
+    table, bias = network.get_parameter("table").detach().numpy()[1:], network.get_parameter("bias").detach().numpy()
+    batch = batch_of(texts)
+    logits = network(batch, torch.float32).detach().numpy()
+    np.testing.assert_allclose(logits, expected @ table + bias, rtol=1e-4, atol=1e-5)
+    padded = network.padded(batch.padded(), torch.float32).detach().numpy()
+    np.testing.assert_allclose(padded, logits, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("init_std", [0.0, 0.05])
 def test_start_parameters(init_std: float) -> None:
     network = Settings().build(Inputs(vocab_size=50_000, length=None, classes=4))

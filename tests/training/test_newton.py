@@ -74,7 +74,7 @@ def features(network: linear.Linear, split: Split) -> tuple[np.ndarray, np.ndarr
     return np.stack(columns, 1), batch.labels.numpy()
 
 
-@pytest.mark.parametrize("settings", [{}, TFIDF])
+@pytest.mark.parametrize("settings", [{}, TFIDF, {"normalize": "l2"}, TFIDF | {"normalize": "max-text"}])
 def test_the_minimum_is_scikit_learns(settings: dict[str, Any], tmp_path: Path) -> None:
     run = make(network_of(settings).double())
     assert isinstance(run.network, linear.Linear)
