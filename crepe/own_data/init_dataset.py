@@ -4,13 +4,15 @@ r"""Make a dataset and a study from your own table of texts: CSV, JSON lines, Pa
     crepe init-dataset train.csv --test test.csv --name tickets --label topic --text title --text body
 
 It tells by itself how the file is written and which columns are the label and the texts, and says what it found odd. It
-writes `data/own/NAME.tgz`, an archive in the format of the paper's datasets, and `config/NAME.yaml`, a study of two
-models, and prints the command that runs it. Without a test file a tenth of the rows becomes the test set. A hash of the
-text decides which rows these are: the split is the same every time, and equal texts fall on the same side.
+writes `data/own/NAME.tgz`, an archive in the format of the paper's datasets, and `config/NAME.yaml`, a study of a model
+that trains in seconds. It times a few batches of larger models, and prints the command that runs the study. Without a
+test file a tenth of the rows becomes the test set. A hash of the text decides which rows these are: the split is the
+same every time, and equal texts fall on the same side.
 """
 
 import argparse
 import hashlib
+import random
 import re
 import shlex
 from collections.abc import Callable, Mapping
@@ -25,19 +27,28 @@ import yaml
 from crepe import layout
 from crepe.config import load
 from crepe.config.catalog import KEY
+from crepe.config.recipe import SAMPLING
 from crepe.data.archive import pack
 from crepe.errors import CrepeError
 from crepe.io.files import alone, digest, write_text, writing
 from crepe.own_data import tabular
 from crepe.own_data.inspection import FEW, LABEL, Columns, alike, balance, choose, classes, oddities, shared, shown
 from crepe.own_data.tabular import Rows, column
+from crepe.records.metrics import UNEVEN
 
 SHARE = 0.1
 """Share of the rows that become the test set when there is no test file."""
 SEED = "0"
 """Prefix of a text when it is hashed."""
 
-MODELS = ("bow-tfidf", "conv-small")
+MODEL = "bow-tfidf"
+"""The study's model: its training takes seconds on a CPU."""
+LARGER = ("conv-small", "conv-large")
+"""Models whose training is timed, for you to choose from."""
+SAMPLE = 512
+"""Number of train rows that they are timed on."""
+BY_CLASS = "-classes"
+"""Ending of the model whose batches are drawn by classes, beside the one whose batches are drawn by rows."""
 MINIBATCH = 128
 PASSES, LEAST, MOST = 5, 20, 5000
 """An epoch goes through the train rows five times, as the paper's does with AG's News, in 20 to 5,000 batches."""
@@ -50,11 +61,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="KEY", help="key of the dataset and the study (default: the file's name)")
     parser.add_argument("--label", metavar="COLUMN", help="the label's column, when it cannot be told")
     parser.add_argument("--text", metavar="COLUMN", action="append", help="a text's column; up to three times")
+    parser.add_argument(
+        "--sampling",
+        choices=SAMPLING,
+        help="draw batches by classes, as the paper does, or by rows (default: by rows, and where classes are uneven "
+        f"another model, {MODEL}{BY_CLASS}, by classes)",
+    )
 
 
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
-    init(options.file, options.test, options.name, options.label, options.text or [], _tell)
+    init(options.file, options.test, options.name, options.label, options.text or [], _tell, options.sampling)
 
 
 def _tell(line: str) -> None:
@@ -64,7 +81,13 @@ def _tell(line: str) -> None:
 
 
 def init(
-    file: Path, test: Path | None, name: str | None, label: str | None, texts: list[str], tell: Callable[[str], None]
+    file: Path,
+    test: Path | None,
+    name: str | None,
+    label: str | None,
+    texts: list[str],
+    tell: Callable[[str], None],
+    sampling: str | None = None,
 ) -> None:
     """Write the archive and the study of a table.
 
@@ -75,6 +98,8 @@ def init(
         label: column; found if None.
         texts: columns; found if empty.
         tell: takes each line of the output.
+        sampling: draw of batches in the study, see `crepe.config.recipe.Recipe`; by rows if None, and by classes, too,
+            where these are uneven.
 
     Raises:
         CrepeError: a file is not well-formed, a column cannot be told or is not there, or the name is taken.
@@ -107,11 +132,15 @@ def init(
             tell(f"odd: {odd}")
         rows = {split: dict.fromkeys(counts["train"], 0) for split in ("train", "test")}
         files = {f"{split}.csv": new(f"{split}.csv") for split in rows}
+        sample = _Sample()
         few = {name for name, count in counts["train"].items() if count < FEW}
         for split, table in tables.items():
 
             def side(name: str, text: str, split: str = split) -> str:
-                return split if test is not None or name in few else _side(text)
+                chosen = split if test is not None or name in few else _side(text)
+                if chosen == "train":
+                    sample.add(text)
+                return chosen
 
             _write(table, columns, {name: files[f"{name}.csv"] for name in rows}, rows, side)
         for table in tables.values():
@@ -132,10 +161,81 @@ def init(
         names.write("".join(f"{name}\n" for name in rows["train"]).encode())
         pack(archive, f"{key}_csv", {"classes.txt": names, **files})
     study = layout.overlay(key)
-    write_text(study, _study(key, file, test, archive, columns, list(rows["train"]), totals))
+    command = f"snakemake --cores all --resources gpu=1 all --configfile {study}"
+    dataset = _dataset(key, archive, columns, list(rows["train"]), totals)
+    chosen = _models(rows["train"], sampling)
+    tell(f"times a few batches of {' and '.join(LARGER)}")
+    measured = [
+        f"{model} would take about {_about(seconds)} on this machine"
+        for model, seconds in timed(
+            sample.texts, len(rows["train"]), dataset["batches_per_epoch"], totals["test"]
+        ).items()
+    ]
+    more = f"{command} --config 'models=[{', '.join([*chosen['models'], LARGER[0]])}]'"
+    made = _made(key, file, test, columns)
+    write_text(study, _text(key, made, list(rows["train"]), command, measured, more, chosen, dataset))
     tell(f"written: {archive}, {study}")
-    tell(f"to run it: snakemake --cores all --resources gpu=1 all --configfile {study}")
+    for line in measured:
+        tell(line)
+    tell(f"to train one of these, too: {more}")
+    tell(f"to run it: {command}")
     tell(f"to run and record it with DVC: crepe pipeline --config {study} && dvc repro {layout.pipeline(key)}")
+
+
+class _Sample:
+    """Up to `SAMPLE` texts, each of those that are added with the same chance (Vitter's algorithm R, 1985)."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._chance, self._seen = random.Random(0), 0
+
+    def add(self, text: str) -> None:
+        """Take a text, perhaps."""
+        self._seen += 1
+        place = len(self.texts) if len(self.texts) < SAMPLE else self._chance.randrange(self._seen)
+        if place < SAMPLE:
+            self.texts[place : place + 1] = [text]
+
+
+def timed(texts: list[str], classes: int, batches_per_epoch: int, test_rows: int) -> dict[str, float]:
+    """Seconds that the training of each of `LARGER` would take on this machine; see `crepe.training.estimate`.
+
+    Raises:
+        CrepeError: there is not enough memory.
+    """
+    from crepe.models.device import own_device
+    from crepe.training.estimate import estimate
+
+    config = load()
+    with own_device("auto") as device:
+        return {
+            model: estimate(config.model(model), texts, classes, batches_per_epoch, test_rows, device)
+            for model in LARGER
+        }
+
+
+def _about(seconds: float) -> str:
+    """A duration in a rough number: `40 s`, `12 min`, `3 h`, `5 days`."""
+    for unit, size, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 72)):
+        if seconds < most * size:
+            return f"{max(1, round(seconds / size))} {unit}"
+    return f"{round(seconds / 86_400)} days"
+
+
+def _models(counts: Mapping[str, int], sampling: str | None) -> dict[str, Any]:
+    """The study's keys `models` and `training`, and a model that is drawn otherwise where classes are uneven."""
+    default = load()
+    training: dict[str, Any] = {name: {"sampling": sampling or "rows"} for name in default.training}
+    study: dict[str, Any] = {"models": [MODEL], "training": training}
+    if sampling is None and max(counts.values()) >= UNEVEN * min(counts.values()):
+        spec = default.model(MODEL)
+        recipe, model = spec.model.training + BY_CLASS, MODEL + BY_CLASS
+        plain = {key: value for key, value in spec.recipe.as_dict().items() if value is not None}
+        training[recipe] = plain | {"sampling": "classes"}
+        row = {key: value for key, value in spec.model.as_dict().items() if value is not None}
+        study["models"].append(model)
+        study["catalog"] = {"models": {model: row | {"training": recipe}}}
+    return study
 
 
 def _key(name: str | None, file: Path) -> str:
@@ -209,34 +309,46 @@ def _side(text: str) -> str:
     return "test" if int.from_bytes(found[:8], "big") < SHARE * 2**64 else "train"
 
 
-def _study(
-    key: str,
-    file: Path,
-    test: Path | None,
-    archive: Path,
-    columns: Columns,
-    classes: list[str],
-    rows: dict[str, int],
-) -> str:
-    """The text of the study's file."""
+def _made(key: str, file: Path, test: Path | None, columns: Columns) -> str:
+    """The command that makes the study."""
     words = ["crepe", "init-dataset", str(file), *(["--test", str(test)] if test else []), "--name", key]
     words += ["--label", columns.label, *(word for name in columns.texts for word in ("--text", name))]
-    batches = min(MOST, max(LEAST, -(-PASSES * rows["train"] // MINIBATCH)))
-    entry: dict[str, Any] = {
+    return shlex.join(words)
+
+
+def _dataset(key: str, archive: Path, columns: Columns, classes: list[str], rows: dict[str, int]) -> dict[str, Any]:
+    """The dataset's entry in the catalog."""
+    return {
         "title": key,
         "fields": len(columns.texts),
         "classes": len(classes),
         "train_rows": rows["train"],
         "test_rows": rows["test"],
-        "batches_per_epoch": batches,
+        "batches_per_epoch": min(MOST, max(LEAST, -(-PASSES * rows["train"] // MINIBATCH))),
         "sources": [{"url": str(archive), "bytes": archive.stat().st_size, "sha256": digest(archive)}],
     }
+
+
+def _text(
+    key: str,
+    made: str,
+    classes: list[str],
+    command: str,
+    measured: list[str],
+    more: str,
+    chosen: dict[str, Any],
+    dataset: dict[str, Any],
+) -> str:
+    """The text of the study's file."""
     names = "".join(f"#   {number}: {shown(name)}\n" for number, name in enumerate(classes, 1))
-    about = {"name": key, "datasets": [key], "models": list(MODELS), "seeds": [0]}
-    catalog = {"catalog": {"datasets": {key: entry}}}
+    larger = "".join(f"# {line}.\n" for line in measured)
+    about = {"name": key, "datasets": [key], "models": chosen["models"], "seeds": [0]}
+    catalog = {"catalog": {"datasets": {key: dataset}, **chosen.get("catalog", {})}}
     return (
-        f"# Made by: {shown(shlex.join(words))}\n#\n# Its classes:\n{names}#\n"
-        f"#   snakemake --cores all --resources gpu=1 all --configfile {layout.overlay(key)}\n"
+        f"# Made by: {shown(made)}\n#\n# Its classes:\n{names}#\n#   {command}\n#\n{larger}"
+        f"# To train one of these, too:\n#   {more}\n"
         f"{yaml.safe_dump(about, sort_keys=False, default_flow_style=None)}\n"
+        "# Batches are drawn by `rows`, so that classes keep their shares, or by `classes`, all alike.\n"
+        f"{yaml.safe_dump({'training': chosen['training']}, sort_keys=False, default_flow_style=None, width=1000)}\n"
         f"{yaml.safe_dump(catalog, sort_keys=False, allow_unicode=True)}"
     )

@@ -1,6 +1,7 @@
 """crepe init-dataset: what it takes for what, what it finds odd, and the archive and study that it writes."""
 
 import csv
+import dataclasses
 import hashlib
 import random
 import shlex
@@ -18,6 +19,7 @@ import yaml
 from crepe.cli import main
 from crepe.config import load
 from crepe.data.clean import clean
+from crepe.own_data import init_dataset
 from crepe.own_data.init_dataset import SEED, SHARE
 from tests.support.study import project
 
@@ -74,11 +76,14 @@ def test_a_table_becomes_a_dataset_that_the_workflow_takes(capsys):
     classes, train, test = read("my-pets")
     assert classes == ["cats", "dogs"]
     assert sorted([*train, *test]) == sorted((classes.index(label), text) for label, text in content)
-    assert said[-6:] == [
+    assert said[-10:-5] == [
         f"class cats: {sum(row[0] == 0 for row in train)} train rows, {sum(row[0] == 0 for row in test)} test rows",
         f"class dogs: {sum(row[0] == 1 for row in train)} train rows, {sum(row[0] == 1 for row in test)} test rows",
         f"in all: {len(train)} train rows, {len(test)} test rows (some 10%, by a hash of the text with seed 0)",
+        "times a few batches of conv-small and conv-large",
         "written: data/own/my-pets.tgz, config/my-pets.yaml",
+    ]
+    assert said[-2:] == [
         "to run it: snakemake --cores all --resources gpu=1 all --configfile config/my-pets.yaml",
         "to run and record it with DVC: crepe pipeline --config config/my-pets.yaml"
         " && dvc repro results/my-pets/dvc.yaml",
@@ -344,3 +349,45 @@ def test_an_archive_is_the_bytes_of_its_rows_alone(capsys):
         members = archive.getmembers()
     assert [member.name for member in members] == ["a_csv/classes.txt", "a_csv/train.csv", "a_csv/test.csv"]
     assert {(member.mtime, member.uid, member.uname) for member in members} == {(0, 0, "")}
+
+
+def test_the_study_trains_in_seconds_and_says_what_larger_models_take(capsys):
+    write("even.csv", [(("a", "b")[n % 2], f"text {n}") for n in range(400)])
+    said = run(capsys, "even.csv")
+    command = "snakemake --cores all --resources gpu=1 all --configfile config/even.yaml"
+    assert said[-5:-1] == [
+        "conv-small would take about 13 min on this machine",
+        "conv-large would take about 4 days on this machine",
+        f"to train one of these, too: {command} --config 'models=[bow-tfidf, conv-small]'",
+        f"to run it: {command}",
+    ]
+    assert "# conv-small would take about 13 min on this machine.\n" in Path("config/even.yaml").read_text()
+    config = load("config/even.yaml")
+    assert config.models == ("bow-tfidf",)
+    assert {recipe.sampling for recipe in config.training.values()} == {"rows"}
+
+
+@pytest.mark.parametrize(
+    ("options", "models", "sampling"),
+    [
+        ([], {"bow-tfidf": "rows", "bow-tfidf-classes": "classes"}, "rows"),
+        (["--sampling", "rows"], {"bow-tfidf": "rows"}, "rows"),
+        (["--sampling", "classes"], {"bow-tfidf": "classes"}, "classes"),
+    ],
+)
+def test_uneven_classes_are_drawn_in_both_ways_unless_one_is_asked_for(capsys, options, models, sampling):
+    write("uneven.csv", [("ab"[n % 5 == 0], f"text {n}") for n in range(400)])
+    run(capsys, "uneven.csv", *options)
+    config = load("config/uneven.yaml")
+    assert {key: config.model(key).recipe.sampling for key in config.models} == models
+    assert config.training["convnet"].sampling == sampling
+    recipes = [dataclasses.replace(config.model(key).recipe, sampling="rows") for key in config.models]
+    assert recipes.count(recipes[0]) == len(recipes)
+
+
+def test_rows_that_are_timed_come_from_the_whole_table():
+    sample = init_dataset._Sample()
+    for number in range(20_000):
+        sample.add(str(number))
+    assert len(set(sample.texts)) == init_dataset.SAMPLE
+    assert abs(sum(map(int, sample.texts)) / init_dataset.SAMPLE - 10_000) < 1000
