@@ -42,7 +42,7 @@ def estimate(
     Raises:
         CrepeError: the feature has a vocabulary, or there is not enough memory.
     """
-    _, feature, settings, recipe = spec
+    feature, settings, recipe = spec.feature, spec.network, spec.recipe
     if feature.has_vocabulary or feature.characters is None:
         raise CrepeError(f"catalog.models.{spec.model.feature}", "has a vocabulary, which this does not make")
     place = set_up(device, deterministic=False)
@@ -70,4 +70,4 @@ def estimate(
             break
     batches = recipe.batches_per_epoch or batches_per_epoch
     samples = recipe.epochs * (batches * recipe.batch_size + FORWARD * test_rows)
-    return samples * spent / (done * size)
+    return float(samples * spent / (done * size))
