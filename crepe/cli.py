@@ -34,6 +34,7 @@ STEPS = {
 TOOLS = {
     "watch": ("crepe.monitor.watch", "show the progress of a study"),
     "tune": ("crepe.training.tune", "compare hyper-parameters on held-out rows of the train set"),
+    "scores": ("crepe.evaluation.scores", "show the metrics of tested runs, with intervals"),
     "compare": ("crepe.evaluation.compare", "test whether two runs differ on the same test rows"),
     "weights": ("crepe.inference.weights", "show what the first layer of a ConvNet has learnt"),
     "predict": ("crepe.inference.predict", "classify texts with a trained model"),

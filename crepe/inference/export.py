@@ -33,6 +33,7 @@ from crepe.models import saved
 from crepe.models.base import Network
 from crepe.models.saved import FILE, Saved
 from crepe.records.metrics import Metrics
+from crepe.records.quality import LABELS
 from crepe.records.run import RunRecord
 
 ONNX = "model.onnx"
@@ -195,6 +196,7 @@ def _card(model: Saved, record: RunRecord | None, metrics: Metrics | None, sha25
         model=model,
         record=record,
         metrics=metrics,
+        labels=LABELS,
         parameters=f"{sum(parameter.numel() for parameter in model.network.parameters()):,}",
         reading=model.feature.description,
         sha256=sha256,

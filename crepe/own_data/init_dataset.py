@@ -27,7 +27,7 @@ import yaml
 from crepe import layout
 from crepe.config import load
 from crepe.config.catalog import KEY
-from crepe.config.recipe import SAMPLING
+from crepe.config.sgd import SAMPLING
 from crepe.data.archive import pack
 from crepe.errors import CrepeError
 from crepe.io.files import alone, digest, write_text, writing
@@ -47,8 +47,10 @@ LARGER = ("conv-small", "conv-large")
 """Models whose training is timed, for you to choose from."""
 SAMPLE = 512
 """Number of train rows that they are timed on."""
+BATCHES = "tfidf"
+"""The recipe that trains it in batches, which can be drawn by classes."""
 BY_CLASS = "-classes"
-"""Ending of the model whose batches are drawn by classes, beside the one whose batches are drawn by rows."""
+"""Ending of the model that is trained on batches drawn by classes, and of its recipe."""
 MINIBATCH = 128
 PASSES, LEAST, MOST = 5, 20, 5000
 """An epoch goes through the train rows five times, as the paper's does with AG's News, in 20 to 5,000 batches."""
@@ -223,19 +225,28 @@ def _about(seconds: float) -> str:
 
 
 def _models(counts: Mapping[str, int], sampling: str | None) -> dict[str, Any]:
-    """The study's keys `models` and `training`, and a model that is drawn otherwise where classes are uneven."""
+    """The study's keys `models` and `training`, and a model that is drawn by classes where these are uneven.
+
+    Newton's method, which trains `MODEL`, goes through all rows: as many of each class as there are.
+    """
     default = load()
-    training: dict[str, Any] = {name: {"sampling": sampling or "rows"} for name in default.training}
-    study: dict[str, Any] = {"models": [MODEL], "training": training}
-    if sampling is None and max(counts.values()) >= UNEVEN * min(counts.values()):
-        spec = default.model(MODEL)
-        recipe, model = spec.model.training + BY_CLASS, MODEL + BY_CLASS
-        plain = {key: value for key, value in spec.recipe.as_dict().items() if value is not None}
-        training[recipe] = plain | {"sampling": "classes"}
-        row = {key: value for key, value in spec.model.as_dict().items() if value is not None}
+    recipes = {name: recipe for name, recipe in default.training.items() if recipe.kind == "sgd"}
+    training: dict[str, Any] = {name: {"sampling": sampling or "rows"} for name in recipes}
+    study: dict[str, Any] = {"models": [MODEL], "training": training, "catalog": {}}
+    if sampling == "classes":
+        study["catalog"] = {"models": {MODEL: {"training": BATCHES}}}
+    elif sampling is None and max(counts.values()) >= UNEVEN * min(counts.values()):
+        model, recipe = MODEL + BY_CLASS, BATCHES + BY_CLASS
+        training[recipe] = _set(recipes[BATCHES].as_dict()) | {"sampling": "classes"}
         study["models"].append(model)
-        study["catalog"] = {"models": {model: row | {"training": recipe}}}
+        row = _set(default.model(MODEL).model.as_dict()) | {"training": recipe}
+        study["catalog"] = {"models": {model: row}}
     return study
+
+
+def _set(section: dict[str, Any]) -> dict[str, Any]:
+    """Keys of a section that have a value."""
+    return {key: value for key, value in section.items() if value is not None}
 
 
 def _key(name: str | None, file: Path) -> str:
@@ -343,7 +354,7 @@ def _text(
     names = "".join(f"#   {number}: {shown(name)}\n" for number, name in enumerate(classes, 1))
     larger = "".join(f"# {line}.\n" for line in measured)
     about = {"name": key, "datasets": [key], "models": chosen["models"], "seeds": [0]}
-    catalog = {"catalog": {"datasets": {key: dataset}, **chosen.get("catalog", {})}}
+    catalog = {"catalog": {"datasets": {key: dataset}, **chosen["catalog"]}}
     return (
         f"# Made by: {shown(made)}\n#\n# Its classes:\n{names}#\n#   {command}\n#\n{larger}"
         f"# To train one of these, too:\n#   {more}\n"

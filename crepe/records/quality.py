@@ -164,6 +164,16 @@ def matthews(hits: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> np
     )
 
 
+LABELS = {
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "matthews": "Matthews' coefficient",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "calibration_error": "calibration error",
+}
+"""Names of the metrics of `Quality` that are an `Estimate`."""
+
 OF_CONFUSION = {"macro_f1": macro_f1, "balanced_accuracy": balanced_accuracy, "matthews": matthews}
 """Metrics of a confusion matrix, as functions of its marginals, by name in `Quality`."""
 

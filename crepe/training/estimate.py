@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from crepe.config import ModelSpec
+from crepe.config.sgd import Settings
 from crepe.errors import CrepeError
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
@@ -44,9 +45,11 @@ def estimate(
     """
     feature, settings, recipe = spec.feature, spec.network, spec.recipe
     if feature.has_vocabulary or feature.characters is None:
-        raise CrepeError(f"catalog.models.{spec.model.feature}", "has a vocabulary, which this does not make")
+        raise CrepeError(f"catalog.features.{spec.model.feature}", "has a vocabulary, which this does not make")
+    if not isinstance(recipe, Settings):
+        raise CrepeError(f"training.{spec.model.training}", "is not trained in batches")
     place = set_up(device, deterministic=False)
-    network = settings.build(Inputs(symbols=len(feature.characters), length=feature.max_length, classes=classes))
+    network = settings.build(Inputs(vocab_size=len(feature.characters), length=feature.max_length, classes=classes))
     initialize(network, settings.init_std, 0)
     network.to(place).train()
     read = feature.reader(None)
