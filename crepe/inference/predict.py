@@ -103,8 +103,6 @@ def _lines(stream: BinaryIO) -> Iterator[list[str]]:
     """Yield the lines of a stream as they arrive, so that a terminal or a slow program gets its answers at once."""
     number, rest = 0, b""
     while piece := stream.read1(BYTES):  # type: ignore[attr-defined]
-        if not number and not rest:
-            piece = piece.removeprefix(BOM_UTF8)
         *lines, rest = (rest + piece).split(b"\n")
         yield _decoded(lines, number)
         number += len(lines)
@@ -115,6 +113,8 @@ def _lines(stream: BinaryIO) -> Iterator[list[str]]:
 def _decoded(lines: Sequence[bytes], number: int) -> list[str]:
     texts = []
     for line in lines:
+        if not number:
+            line = line.removeprefix(BOM_UTF8)
         number += 1
         try:
             texts.append(line.removesuffix(b"\r").decode())
@@ -129,7 +129,12 @@ def _fields(table: Table, asked: str | None) -> list[str]:
     """Choose the columns that make a text, and return their names."""
     names = table.names
     if asked:
-        fields = [asked] if asked in names else next(csv.reader([asked], skipinitialspace=True))
+        try:
+            fields = [asked] if asked in names else next(csv.reader([asked], skipinitialspace=True, strict=True))
+        except csv.Error as error:
+            raise CrepeError(
+                "--fields", f"is no line of CSV ({error})", f"{table.path} has {', '.join(names)}"
+            ) from error
     elif "text" in names or len(names) == 1:
         fields = ["text"] if "text" in names else names
     else:
@@ -140,6 +145,7 @@ def _fields(table: Table, asked: str | None) -> list[str]:
     for field in fields:
         if field not in names:
             raise CrepeError(table.path, f"has no column {field!r}", known)
+        table.check(field)
         kind = table.schema.field(field).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):

@@ -144,7 +144,7 @@ def _sampled(sample: str, whole: bool, form: Form) -> tuple[list[list[str]], boo
 
 def _forms(sample: str) -> Iterator[Form]:
     """Forms in the order in which they are tried."""
-    told = re.match(r'"?sep=(.)"?[ \t,;]*\r?\n', sample)
+    told = re.match(r'(?i)"?sep=(.)"?[ \t,;]*\r?\n', sample)
     skipped = 1 if told else 0
     delimiters = [told[1]] if told and told[1] in DELIMITERS else list(DELIMITERS)
     if len(re.findall(", ", sample)) > 0.9 * sample.count(","):
@@ -210,25 +210,27 @@ def _is_unquoted(lines: Lines, plain: Form, width: int) -> bool:
 def _is_joined(lines: Lines, form: Form, plain: Form, width: int) -> bool:
     """Whether quotes join lines of a file that are rows of their own.
 
-    So it is if every line has `width` fields without quotes. With tabs that is enough, since texts rarely hold tabs.
-    With other delimiters the lines that quotes join must also have, in one column, only values that are frequent in the
-    other rows, as labels are.
+    So it is if every line has `width` fields without quotes, and the lines that quotes join have, in one column, only
+    values that are frequent in the other rows, as labels are. With tabs, which are rare in texts, it is enough where no
+    column has few values that these lines have one without blanks where all other rows do, as ids are; lines of code
+    begin with a tab.
     """
     spans = _spans(lines, form, width)
     first = last = 0
     own: list[Counter[str]] = [Counter() for _ in range(width)]
     joined: list[set[str]] = [set() for _ in range(width)]
+    alone, solid = 0, [True] * width
     for number, line in enumerate(islice(lines, plain.skipped, None), plain.skipped + 1):
         row = line.rstrip("\r\n").split(plain.delimiter)
         if len(row) != width:
             if line.strip("\r\n"):
                 return False
             continue
-        if plain.delimiter == "\t":
-            continue
         while number > last:
             _, first, last = next(spans)
+        alone += first == last
         for place, value in enumerate(row):
+            solid[place] &= re.fullmatch(r"\S+", value) is not None
             if first < last:
                 joined[place].add(value)
             else:
@@ -236,9 +238,10 @@ def _is_joined(lines: Lines, form: Form, plain: Form, width: int) -> bool:
             if len(own[place]) > _LABELS:  # No column of labels; memory is bounded.
                 own[place].clear()
     frequent = [{value for value, times in seen.items() if times > 1} for seen in own]
-    return plain.delimiter == "\t" or any(
-        found and found <= often for found, often in zip(joined, frequent, strict=True)
-    )
+    if any(found and found <= often for found, often in zip(joined, frequent, strict=True)):
+        return True
+    few = any(0 < len(seen) <= max(2, alone // 5) for seen in own)
+    return plain.delimiter == "\t" and alone > 0 and not few and any(solid)
 
 
 class _RowError(CrepeError):

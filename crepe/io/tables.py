@@ -40,6 +40,7 @@ _REFUSED = {
     b"\x1f\x8b": ("is compressed by gzip", "unpack it: gunzip -k {path}"),
     b"BZh": ("is compressed by bzip2", "unpack it: bunzip2 -k {path}"),
     b"\xfd7zXZ": ("is compressed by xz", "unpack it: unxz -k {path}"),
+    b"\x04\x22\x4d\x18": ("is compressed by lz4", "unpack it: unlz4 {path}"),
     b"\x28\xb5\x2f\xfd": ("is compressed by zstd", "unpack it: unzstd {path}"),
     b"7z\xbc\xaf": ("is a 7z archive", "unpack it"),
     b"Rar!": ("is a rar archive", "unpack it"),
@@ -106,7 +107,10 @@ class Table:
                 names = names["feature"]
         except (KeyError, TypeError, ValueError):
             return None
-        return [str(name) for name in names] if isinstance(names, list) else None
+        if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
+            return None
+        # Classes of one name would become one.
+        return names if len({" ".join(name.split()) for name in names}) == len(names) else None
 
 
 def is_plain(kind: pa.DataType) -> bool:
@@ -114,6 +118,8 @@ def is_plain(kind: pa.DataType) -> bool:
     types = pa.types
     if types.is_dictionary(kind):
         return is_plain(kind.value_type)
+    if types.is_interval(kind):  # Arrow makes no text of these.
+        return False
     tests = (
         types.is_string,
         types.is_large_string,
@@ -186,7 +192,7 @@ def _parquet(path: Path) -> Table:
     def read() -> Iterator[Batch]:
         # What is read ahead is kept until the end, and a column of a row group comes in one piece otherwise.
         with reading(path), pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER) as file:
-            yield from _numbered(file.iter_batches(ROWS))
+            yield from _numbered(path, file.iter_batches(ROWS))
 
     try:
         with pq.ParquetFile(path) as file:
@@ -211,7 +217,7 @@ def _arrow(path: Path) -> Table:
         with reading(path), pa.memory_map(str(path)) as source:
             _, whole = batches(source)
             pieces = (batch.slice(start, ROWS) for batch in whole for start in range(0, batch.num_rows, ROWS))
-            yield from _numbered(pieces)
+            yield from _numbered(path, pieces)
 
     try:
         with pa.memory_map(str(path)) as source:
@@ -221,9 +227,17 @@ def _arrow(path: Path) -> Table:
     return Table(path, schema, "Arrow", "row", read)
 
 
-def _numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[Batch]:
+def _numbered(path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[Batch]:
     first = 1
     for batch in batches:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            try:
+                column.validate(full=True)
+            except pa.ArrowException as error:
+                rows = f"rows {first:,} to {first + batch.num_rows - 1:,}"
+                raise CrepeError(
+                    path, f"{rows}: column {name!r}: {error}", "write it again, its texts as UTF-8"
+                ) from error
         yield batch, range(first, first + batch.num_rows)
         first += batch.num_rows
 
@@ -239,7 +253,8 @@ def _text(path: Path, least: int) -> Table:
     else:
         lines = Lines(path, "utf-8-sig", "UTF-8 with a byte-order mark" if start == BOM_UTF8 else "UTF-8")
     with lines.open() as stream:
-        first = stream.readline(dialect.SAMPLE).strip()
+        begin = iter(lambda: stream.readline(dialect.SAMPLE), "")
+        first = next((line.strip() for line in begin if line.strip()), "")
     if re.match(r"(?i)<(!doctype|html|\?xml)", first):
         raise CrepeError(path, "is HTML or XML, not a table", "download the file itself, or make a CSV file of it")
     if first.startswith("__label__"):
@@ -250,6 +265,8 @@ def _text(path: Path, least: int) -> Table:
         )
     if first in ("{", "[") or re.match(r"\[\s*\{", first):
         raise CrepeError(path, "is JSON as one value", f"make JSON lines of it: jq -c '.[]' {path} > table.jsonl")
+    if first.startswith("[") and _is_list(first):
+        raise CrepeError(path, "has a JSON list a line", "write one object a line, with the columns' names")
     if re.match(r'\{\s*(".*|\})', first):
         return _json(lines)
     return _csv(lines, least)
@@ -273,6 +290,20 @@ def _batches(rows: Iterable[tuple[Sequence[str | None], int]], schema: pa.Schema
 # --- JSON lines
 
 
+def _is_list(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return values
+
+
 def _json(lines: Lines) -> Table:
     nested: dict[str, bool] = {}
     for _, values in _objects(lines):
@@ -292,7 +323,7 @@ def _objects(lines: Lines) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
+            values = json.loads(line, object_pairs_hook=_unique)
         except (ValueError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else error
             raise CrepeError(lines.path, f"line {number}: is not JSON ({reason})", "write one object a line") from error

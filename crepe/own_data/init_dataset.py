@@ -16,7 +16,7 @@ import random
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -77,9 +77,14 @@ def main(options: argparse.Namespace) -> None:
 
 
 def _tell(line: str) -> None:
-    # Whoever reads may have seen enough, as `head` has; the files are to be written all the same.
-    with suppress(BrokenPipeError):
-        print(line)
+    try:
+        # Names of columns and classes may hold what a terminal obeys.
+        print(shown(line))
+    except BrokenPipeError:
+        pass  # Whoever reads may have seen enough, as `head` has; the files are to be written all the same.
+    except OSError as error:
+        # The dataset's folder, in which it happens, is not to blame.
+        raise CrepeError("standard output", f"cannot be written: {error.strerror}", "direct it elsewhere") from error
 
 
 def init(

@@ -145,7 +145,9 @@ def _label(rows: Rows, figures: list[_Column]) -> str:
         candidates = candidates[:1]
     if len(candidates) != 1:
         listed = ", ".join(f"{it.name} ({it.kinds} values)" for it in candidates or figures)
-        raise CrepeError(rows.path, "which column is the label cannot be told", f"name it by --label: {listed}")
+        raise CrepeError(
+            rows.path, "which column is the label cannot be told", f"name it by --label: {listed}{_no_texts(rows)}"
+        )
     return candidates[0].name
 
 
@@ -193,12 +195,17 @@ def _pairs(rows: Rows, label: str, name: str) -> tuple[int, int, int]:
 
 
 def _none(rows: Rows, others: list[_Column]) -> NoReturn:
-    odd = [name for name in rows.table.names if not rows.table.is_text(name)]
     named = ", ".join(it.name for it in others)
-    no = f" ({', '.join(odd)}: of types that are no text)" if odd else ""
     raise CrepeError(
-        rows.path, "which columns are the texts cannot be told", f"name one to three by --text: {named}{no}"
+        rows.path,
+        "which columns are the texts cannot be told",
+        f"name one to three by --text: {named}{_no_texts(rows)}",
     )
+
+
+def _no_texts(rows: Rows) -> str:
+    odd = [name for name in rows.table.names if not rows.table.is_text(name)]
+    return f" ({', '.join(odd)}: of types that are no text)" if odd else ""
 
 
 def labelled(rows: Rows, columns: Columns) -> pl.LazyFrame:

@@ -76,6 +76,9 @@ def read(path: Path, parquet: Path) -> Rows:
     """
     table = open_table(path)
     names = [name for name in table.names if table.is_text(name)]
+    if not names:
+        known = ", ".join(table.names) or "none"
+        raise CrepeError(path, f"has no column of text, but {known}", "write lists, objects and bytes as strings")
     schema = pa.schema([(_stored(name), pa.large_string()) for name in names] + [(LINE, pa.int64())])
     count = 0
     with pq.ParquetWriter(parquet, schema) as writer, meter(path.name, None, "rows") as done:

@@ -146,6 +146,7 @@ def test_fields_are_named(bag, tmp_path, capsys):
         ({"text": ["a"]}, ["--fields", "title"], "has no column 'title'; there are text"),
         ({"text": [1]}, [], "column 'text' is int64, not text"),
         ({"text": ["a"], "class": ["b"]}, [], "would have two columns named 'class'; rename that of the input"),
+        ({"text": ["a"]}, ["--fields", "te\nxt"], "--fields: is no line of CSV (new-line character seen"),
         ({"text": ["a"]}, ["--json"], "--json: is for lines"),
         ({"text": ["a"]}, ["a text"], "--input: texts are given, too"),
     ],
@@ -155,6 +156,12 @@ def test_refusals_leave_nothing_behind(bag, tmp_path, capsys, columns, options, 
     predict(bag, *options, "--input", tmp_path / "in.parquet", "--output", tmp_path / "out.csv", status=1)
     assert message in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+def test_objects_of_json_lines_are_no_texts(bag, tmp_path, capsys):
+    (tmp_path / "in.jsonl").write_text('{"data": [{"text": "purr"}]}\n')
+    predict(bag, "--input", tmp_path / "in.jsonl", status=1)
+    assert "column 'data' is JSON lists or objects, not text" in capsys.readouterr().err
 
 
 def test_a_fault_in_the_middle_leaves_the_old_file(bag, tmp_path, capsys):

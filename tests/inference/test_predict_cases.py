@@ -97,6 +97,16 @@ def test_a_byte_order_mark_of_standard_input_is_no_text(bag, capsys, monkeypatch
     assert first == second
 
 
+def test_a_byte_order_mark_that_arrives_in_pieces(bag, monkeypatch, capsys) -> None:
+    class Slow(io.BytesIO):
+        def read1(self, size: int | None = -1) -> bytes:
+            return self.read(1)
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Slow(b"\xef\xbb\xbfpurr\n")))
+    assert main(["predict", str(bag), "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.endswith("\tpurr\n")
+
+
 @pytest.mark.parametrize("text", ["[/b] purr", "[red]purr", ":smile: purr"])
 def test_marks_of_a_terminal_library_are_text(bag, capsys, monkeypatch, text: str) -> None:
     monkeypatch.setattr("crepe.inference.classifier.Classifier.classes", ["[/b]", "[red]", ":x:"])

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from typing import Any
 
 import pyarrow as pa
@@ -72,6 +73,32 @@ def test_no_quoting(load):
     assert [text for _, text in rows] == ['"Well', 'he said "so" and went', "no"]
 
 
+TEXTS = [f"a text of some words, number {number}" for number in range(40)]
+
+
+@pytest.mark.parametrize("every", [1, 20])
+@pytest.mark.parametrize("end", ["line\ttwo", "\treturn x"])
+def test_quotes_with_tabs_that_hold_line_ends_and_tabs(load, every, end):
+    texts = [f"{text}\n{end}" if number % every == 0 else text for number, text in enumerate(TEXTS)]
+    table, rows, _ = load("label\ttext\n" + "".join(f'{"ab"[n % 2]}\t"{text}"\n' for n, text in enumerate(texts)))
+    assert "quotes inside doubled" in table.about
+    assert [text for _, text in rows] == texts
+
+
+def test_a_quote_with_tabs_that_joins_rows_with_ids(load):
+    texts = ['"' * (number == 5) + text + '"' * (number == 12) for number, text in enumerate(TEXTS)]
+    table, rows, _ = load("id\ttext\n" + "".join(f"x{n}\t{text}\n" for n, text in enumerate(texts)))
+    assert "no quoting" in table.about
+    assert [text for _, text in rows] == texts
+
+
+@pytest.mark.parametrize("first", ["sep=;", "SEP=;", '"Sep=;"'])
+def test_a_line_that_names_the_delimiter(load, first):
+    table, rows, _ = load(f"{first}\nlabel;text\n" + "".join(f"{n % 2};{text}\n" for n, text in enumerate(TEXTS)))
+    assert table.names == ["label", "text"]
+    assert len(rows) == len(TEXTS)
+
+
 def test_lines_are_those_of_the_file(load):
     table, _, lines = load('a,b\n1,"x\ny"\n\n2,z\r\n3,w')
     assert table.unit == "line"
@@ -135,6 +162,39 @@ def test_columns_of_other_types_are_named(tmp_path, kind):
     table.check("n")
 
 
+def test_columns_of_intervals_are_none_of_text(tmp_path):
+    table = pa.table({"text": pa.nulls(3, pa.month_day_nano_interval())})
+    with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as file:
+        file.write_table(table)
+    with pytest.raises(CrepeError, match="column 'text' is of type month_day_nano_interval, not text"):
+        open_table(tmp_path / "a.arrow").check("text")
+
+
+def test_a_text_that_is_not_utf8_is_named(tmp_path):
+    texts = pa.array([b"a", b"caf\xe9"]).view(pa.string())
+    pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet")
+    with pytest.raises(CrepeError, match=r"rows 1 to 2: column 'text': .*UTF8.*; write it again, its texts as UTF-8"):
+        list(open_table(tmp_path / "a.parquet").read())
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [(["no", "yes"], ["no", "yes"]), (["no", "no"], None), (["no", None], None), (["no", ""], None)],
+)
+def test_names_of_classes(tmp_path, names, classes):
+    features = {"label": {"names": names, "_type": "ClassLabel"}}
+    table = pa.table({"label": [0, 1]}).replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert open_table(tmp_path / "a.parquet").classes("label") == classes
+
+
+def test_blank_lines_before_json(load):
+    table, rows, lines = load('\n \n{"text": "a, b"}\n')
+    assert (table.about, rows, lines) == ("JSON lines, UTF-8", [("a, b",)], [3])
+
+
 def test_json_lines(load):
     table, rows, lines = load(
         '{"text": "a\\nb", "n": 1}\n\n{"n": 1.5, "text": null, "more": true}\n{"text": "é", "tags": ["a", 1]}\n'
@@ -166,6 +226,9 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
         (b"", "is empty"),
         (b"PK\x03\x04..", "is a zip archive or an Excel sheet; unpack it, or save the sheet as CSV"),
         (b"\x1f\x8b\x08..", "is compressed by gzip; unpack it: gunzip"),
+        (b"\x04\x22\x4d\x18..", "is compressed by lz4; unpack it: unlz4"),
+        (b'["a", "a text"]\n["b", "a text"]\n', "has a JSON list a line; write one object a line"),
+        (b'{"a": 1}\n{"a": 1, "a": 2}\n', r"line 2: is not JSON \(a name stands twice in an object\)"),
         (b"PAR1 and no more", r"is no whole Parquet file \("),
         (b"one\ntwo\nthree\n", "its lines are not divided into the same two fields or more by any of commas, tabs"),
         (b"label,text\n" + b"1,a text\n" * 9 + b"2,a text, too\n", "line 11: has 3 fields where others have 2"),

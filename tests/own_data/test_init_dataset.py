@@ -1,7 +1,9 @@
 """crepe init-dataset: what it takes for what, what it finds odd, and the archive and study that it writes."""
 
 import csv
+import errno
 import hashlib
+import io
 import random
 import shlex
 import signal
@@ -326,6 +328,34 @@ def test_tables_that_cannot_be_used(capsys, content, fault, monkeypatch):
     # Behind the sample from which a file's form is found.
     monkeypatch.setattr("crepe.io.dialect.SAMPLE", 600)
     assert refused(capsys, "a.csv", "--label", "label") == fault
+
+
+def test_a_table_without_a_column_of_text(capsys):
+    Path("a.json").write_text('{"data": [{"label": "a", "text": "some words"}]}\n')
+    assert "a.json: has no column of text, but data; write lists, objects" in run(capsys, "a.json", status=1)
+
+
+def test_labels_that_are_no_text_are_named(capsys):
+    pl.DataFrame({"label": [b"a", b"b"] * 20, "text": texts(40)}).write_parquet("a.parquet")
+    assert " values) (label: of types that are no text)" in run(capsys, "a.parquet", status=1)
+
+
+def test_names_cannot_command_a_terminal(capsys):
+    write("a.csv", rows(), ("label\x1b[31m", "text"))
+    assert r"label: label\x1b[31m; texts: text" in run(capsys, "a.csv")
+
+
+def test_a_full_standard_output_is_not_the_folder(capsys, monkeypatch):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    write("a.csv", rows())
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", Full())
+        assert main(["init-dataset", "a.csv"]) == 1
+    assert "standard output: cannot be written: No space left on device" in capsys.readouterr().err
+    assert not list(Path("data").rglob("*.tgz"))
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next(capsys, folder):
