@@ -1,7 +1,7 @@
 """Recipe of Newton's method, for linear networks."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from crepe.config.recipe import Recipe
 from crepe.io.section import Limits, PositiveFloat, PositiveInt
@@ -13,6 +13,8 @@ PASSES = 200
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings(Recipe):
     """Newton's method, which needs no learning rate and ends at the minimum of a linear network's loss."""
+
+    SOLVER: ClassVar[str] = "crepe.training.newton"
 
     l2: PositiveFloat
     """Penalty: the objective is the mean loss over the train rows + l2 / 2 * the sum of the squared weights; the biases

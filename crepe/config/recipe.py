@@ -10,10 +10,12 @@ from crepe.io.section import Variant
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe(Variant, ABC):
-    """Base class of the settings of a solver; `crepe.training.solvers` has the code of each kind."""
+    """Base class of the settings of a solver."""
 
     KINDS: ClassVar[Mapping[str, str]] = {"sgd": "crepe.config.sgd", "newton": "crepe.config.newton"}
     DEFAULT: ClassVar[str | None] = "sgd"
+    SOLVER: ClassVar[str]
+    """Name of the module whose function `fit` follows the recipe."""
 
     def for_dataset(self, batches_per_epoch: int) -> Self:
         """Return the recipe with what it leaves to the dataset filled in.

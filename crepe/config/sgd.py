@@ -1,7 +1,7 @@
 """Recipe of stochastic gradient descent, for every kind of network."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from crepe.config.recipe import Recipe
 from crepe.io.section import Limits, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Probability
@@ -14,6 +14,8 @@ Sampling = Annotated[str, Limits(choices=SAMPLING)]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings(Recipe):
     """Stochastic gradient descent with momentum (paper, section 2.2; the original's train.lua)."""
+
+    SOLVER: ClassVar[str] = "crepe.training.loop"
 
     epochs: PositiveInt
     """Number of epochs."""

@@ -6,9 +6,6 @@ from pathlib import Path
 
 from crepe.training.loop import Training
 
-SOLVERS = {"sgd": "crepe.training.loop", "newton": "crepe.training.newton"}
-"""Kind of recipe -> name of the module whose function `fit` follows it."""
-
 
 def fit(
     training: Training,
@@ -21,4 +18,4 @@ def fit(
 
     See `crepe.training.loop.fit` and `crepe.training.newton.fit`.
     """
-    import_module(SOLVERS[training.recipe.kind]).fit(training, folder, identity, steps, show)
+    import_module(training.recipe.SOLVER).fit(training, folder, identity, steps, show)

@@ -19,6 +19,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from crepe.config.recipe import Recipe
+
 LEFT_OUT = {
     "crepe": "offers names to users",
     "crepe.config": "reads settings; those that a step uses are parameters of it",
@@ -42,7 +44,7 @@ STEPS = {
     "clean": ("crepe.data.clean",),
     "encode": ("crepe.data.encode",),
     "vectors": ("crepe.data.vectors",),
-    "train": ("crepe.training.train", "crepe.config.recipe", "crepe.config.sgd"),
+    "train": ("crepe.training.train", "crepe.config.recipe"),
     "evaluate": ("crepe.evaluation.evaluate",),
     "table": ("crepe.results.table", "crepe.records"),
     "report": ("crepe.results.report", "crepe.records"),
@@ -59,14 +61,14 @@ KINDS = {
 
 
 @cache
-def code(step: str, kind: str | None = None) -> str:
+def code(step: str, *kinds: str) -> str:
     """Digest of a step's code, 16 hexadecimal digits: the same on every machine, in Python 3.11 to 3.13.
 
     Args:
         step: a key of `STEPS`.
-        kind: the module of the kind of feature (encode) or network (train, evaluate).
+        *kinds: modules of the kind of feature (encode), of network (train, evaluate), and of recipe and solver (train).
     """
-    return _digest([(name, _module(name).digest) for name in modules([*STEPS[step], *([kind] if kind else [])])])
+    return _digest([(name, _module(name).digest) for name in modules([*STEPS[step], *kinds])])
 
 
 def modules(roots: Iterable[str]) -> list[str]:
@@ -88,7 +90,8 @@ def every() -> dict[str, Any]:
     """The digests of all steps, by kind where a step has kinds, and of the rules."""
     digests: dict[str, Any] = {}
     for step in STEPS:
-        found = {kind: code(step, module) for kind, module in sorted(kinds(step).items())}
+        others = solvers() if step == "train" else []
+        found = {kind: code(step, module, *others) for kind, module in sorted(kinds(step).items())}
         digests[step] = found or code(step)
     return digests | {"rules": rules()}
 
@@ -149,6 +152,12 @@ def kinds(step: str) -> Mapping[str, str]:
     package, settings = KINDS[step]
     found: Mapping[str, str] = getattr(import_module(package), settings).KINDS
     return found
+
+
+def solvers(recipe: type[Recipe] | None = None) -> list[str]:
+    """The modules of a kind of recipe: its settings, and the solver that follows them; of all kinds if None."""
+    found = [recipe] if recipe else [import_module(module).Settings for module in Recipe.KINDS.values()]
+    return [module for kind in found for module in (kind.__module__, kind.SOLVER)]
 
 
 def _imports(node: ast.AST) -> Iterator[str]:

@@ -20,7 +20,7 @@ from crepe.config.jobs import jobs
 from crepe.data import store
 from crepe.text import word2vec
 from crepe.workflow import lock
-from crepe.workflow.code import code
+from crepe.workflow.code import code, solvers
 
 Wildcards = Any
 """Snakemake's wildcards: attributes by name, and a mapping by `dict`."""
@@ -134,7 +134,8 @@ class Steps:
 
     def train_code(self, wildcards: Wildcards) -> str:
         """The code that trains a model."""
-        return code("train", self._network(wildcards))
+        recipe = type(self.config.model(wildcards.model).recipe)
+        return code("train", self._network(wildcards), *solvers(recipe))
 
     def evaluate_code(self, wildcards: Wildcards) -> str:
         """The code that tests a model."""

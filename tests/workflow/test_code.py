@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,7 @@ EXPECTED = {
     "features.means": {"encode means"},
     "models.convnet": {"train convnet", "evaluate convnet"},
     "training.train": {"train convnet", "train linear", "train lstm"},
+    "training.newton": {"train convnet", "train linear", "train lstm"},
     "evaluation.evaluate": {"evaluate convnet", "evaluate linear", "evaluate lstm"},
     "results.table": {"table"},
     "records.run": {"table", "report"},
@@ -167,9 +169,16 @@ def test_a_real_line_changes_the_steps_that_run_it(project, module):
         path.write_text(text)
 
 
+def test_a_training_depends_on_the_solver_of_its_recipe_alone():
+    sgd, newton = (import_module(f"crepe.config.{kind}").Settings for kind in ("sgd", "newton"))
+    by = {kind: set(code.modules([*code.STEPS["train"], *code.solvers(kind)])) for kind in (sgd, newton)}
+    assert {"crepe.training.newton", "crepe.config.newton"} <= by[newton] - by[sgd]
+    assert "crepe.config.sgd" in by[sgd] - by[newton]
+
+
 def test_a_real_line_in_any_module_changes_a_step_or_is_left_out(project):
     """By the package's own list: each module of the package is one of a step's, left out, or run by no step."""
-    kinds = [module for step in code.STEPS for module in code.kinds(step).values()]
+    kinds = [*code.solvers(), *(module for step in code.STEPS for module in code.kinds(step).values())]
     counted = set(code.modules([*(root for roots in code.STEPS.values() for root in roots), *kinds]))
     rooms = {"crepe.inference", "crepe.monitor", "crepe.own_data", "crepe.workflow"}
     tools = {"crepe.cli", "crepe.__main__", "crepe.training.tune", "crepe.training.bench", "crepe.evaluation.compare"}
