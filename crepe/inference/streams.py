@@ -32,4 +32,5 @@ def writing(path: Path, schema: pa.Schema) -> Iterator[Any]:
             ):
                 yield to
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise CrepeError(path, f"cannot hold these columns ({error})", "write a .parquet file") from error
+            remedy = "write a .parquet file" if suffix == ".csv" else "leave them out of the input"
+            raise CrepeError(path, f"cannot hold these columns ({error})", remedy) from error

@@ -35,3 +35,13 @@ def test_nothing_is_left_of_what_csv_cannot_hold(tmp_path):
     with pytest.raises(CrepeError, match="cannot hold these columns"), writing(tmp_path / "x.csv", rows.schema) as file:
         file.write_batch(rows)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_parquet_cannot_hold_is_not_sent_to_parquet(tmp_path):
+    schema = pa.schema({"text": pa.month_day_nano_interval()})
+    with (
+        pytest.raises(CrepeError, match=r"cannot hold these columns .*; leave them out of the input"),
+        writing(tmp_path / "x.parquet", schema),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
