@@ -57,19 +57,22 @@ def test_every_command_does_what_the_page_says(said):
         "crepe predict",
         "crepe predict",
         "crepe compare",
+        "crepe scores",
         "crepe init-dataset",
     ]
-    first, plan, _, watched, predicted, _, compared, second = said
+    first, plan, _, watched, predicted, _, compared, scores, second = said
     assert "label: stars; texts: review\n" in first
     printed = re.findall("^to run it: (.*)$", first, flags=re.M)
     assert printed == ["snakemake --cores all --resources gpu=1 all --configfile config/reviews.yaml"]
-    assert re.search("^train +2$", plan, flags=re.M)
+    assert re.search("^train +1$", plan, flags=re.M)
+    assert re.search("^conv-small would take about .* on this machine$", first, flags=re.M)
     assert re.search(r"bow-tfidf +│ +\d\.\d\d │", watched)
     assert predicted.startswith("5\t")
     assert (folder / "classes.csv").read_text().startswith('"stars","review","class","probability",')
     assert "label: queue; texts: subject, body\n" in second
     assert "test.csv: rows with a text of train.csv: 1\n" in second
     assert re.search(r"^McNemar's test \(exact\): p = [\d.]+$", compared, flags=re.M)
+    assert "macro-F1" in scores
     table = (folder / "results/reviews/table.csv").read_text()
     # The words tell the class.
     assert float(re.search(r"^reviews,bow-tfidf,0,([\d.]+),", table, flags=re.M)[1]) < 10
