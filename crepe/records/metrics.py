@@ -49,6 +49,16 @@ class Metrics(Quality):
         support = [sum(line) for line in self.confusion]
         return max(support) >= UNEVEN * min(support)
 
+    def value(self, name: str) -> float | None:
+        """A metric by its name: `error_pct` or a key of `crepe.records.quality.LABELS`; None where it is not known."""
+        if name == "error_pct":
+            return self.error_pct
+        estimate: Estimate | None = getattr(self, name)
+        if estimate is None:
+            # Files of earlier versions have the log loss without an interval.
+            return self.loss if name == "log_loss" else None
+        return estimate.value
+
     def with_quality(self, quality: Quality) -> Self:
         """The metrics with other metrics beyond the test error."""
         return replace(self, **{field.name: getattr(quality, field.name) for field in fields(quality)})

@@ -61,12 +61,27 @@ class Cell:
     @property
     def error(self) -> float | None:
         """Mean test error of the seeds in percent."""
-        return statistics.fmean(run.metrics.error_pct for run in self.runs) if self.runs else None
+        return self.mean("error_pct")
 
     @property
     def spread(self) -> float | None:
         """Standard deviation of the error over the seeds, in percentage points; None for fewer than two seeds."""
-        return statistics.stdev(run.metrics.error_pct for run in self.runs) if len(self.runs) > 1 else None
+        return self.deviation("error_pct")
+
+    def mean(self, metric: str) -> float | None:
+        """Mean of a metric over the seeds, by its name in `Metrics.value`; None where a run does not tell."""
+        values = self._values(metric)
+        return statistics.fmean(values) if values else None
+
+    def deviation(self, metric: str) -> float | None:
+        """Standard deviation of a metric over the seeds; None for fewer than two, or where a run does not tell."""
+        values = self._values(metric)
+        return statistics.stdev(values) if len(values) > 1 else None
+
+    def _values(self, metric: str) -> list[float]:
+        values = [run.metrics.value(metric) for run in self.runs]
+        known = [value for value in values if value is not None]
+        return known if len(known) == len(values) else []
 
     @property
     def paper_error(self) -> float | None:

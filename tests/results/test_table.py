@@ -11,6 +11,9 @@ from crepe.results.table import COLUMNS, write
 from tests.support.records import MACHINE
 from tests.support.study import overlay, project, small, write_run
 
+MACRO_F1 = (76 / 88 + 60 / 72 + 1) / 3
+"""Of a run with 12 errors."""
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
@@ -83,6 +86,9 @@ def test_runs_stand_beside_the_papers():
         "epochs": "7",
         "status": "complete",
         **{"seeds": "1", "mean_pct": "12.0", "std_pct": ""},
+        # The metrics.json of the run has its confusion matrix and its loss alone.
+        **{"macro_f1": str(round(MACRO_F1, 6)), "balanced_accuracy": "0.92", "matthews": whole["matthews"]},
+        **{"log_loss": "0.5", "brier": "", "calibration_error": ""},
     }
     assert part["status"] == "subset short"
     assert (part["rows"], part["delta"], part["paper_error_pct"]) == ("300", "-2.19", "11.19")
@@ -120,6 +126,35 @@ def test_several_seeds():
     together = [(line["seeds"], line["mean_pct"], line["std_pct"]) for line in line("ag_news", "bow")]
     assert together == [("2", "11.5", "2.1213")] * 3
     assert [line["seeds"] + line["mean_pct"] + line["std_pct"] for line in line("dbpedia", "bow")] == [""]
+
+
+def test_another_metric_is_printed_beside_no_figure_of_the_paper(folder, capsys):
+    config = small("ag_news", "pets", seeds=[0, 1])
+    write_run(config, "ag_news", "bow", errors=12)
+    write_run(config, "pets", "bow", errors=12)
+    write_run(config, "pets", "bow", seed=1, errors=0)
+    write_run(config, "pets", "conv-small", errors=45)
+    files = sorted((folder / "results").rglob("*"))
+    assert main(["table", "--config", overlay(datasets=["ag_news", "pets"], seeds=[0, 1]), "--metric", "macro_f1"]) == 0
+    said = capsys.readouterr().out
+    assert f"| BoW | {MACRO_F1:.4f} |  |" in said
+    assert f"| BoW | {(MACRO_F1 + 1) / 2:.4f} ± {(1 - MACRO_F1) / 2**0.5:.4f} (2) |\n" in said
+    assert "11.19" not in said
+    assert "largest class)" not in said
+    assert "macro-F1 of the test rows; higher is better" in said
+    assert sorted((folder / "results").rglob("*")) == files
+    assert main(["table", "--config", overlay(datasets=["ag_news", "pets"]), "--metric", "brier"]) == 0
+    assert "| BoW | not known |" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["table", "--metric", "accuracy"])
+
+
+def test_the_error_is_printed_as_it_is_written(capsys):
+    config = small("ag_news")
+    write_run(config, "ag_news", "bow")
+    write(config)
+    assert main(["table", "--config", overlay(datasets=["ag_news"]), "--metric", "error_pct"]) == 0
+    assert capsys.readouterr().out == text()
 
 
 def test_provenance_names_commits_and_devices_once():
