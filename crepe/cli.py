@@ -61,9 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     silently.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # OpenMP's threads sleep while they wait. By default they spin, which made a linear model 25 times slower on two
-    # cores that had other work. Read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     _open_streams()
     processes.limit_threads()
     try:
