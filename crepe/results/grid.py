@@ -94,6 +94,11 @@ class Cell:
         return None if self.error is None or self.paper_error is None else self.error - self.paper_error
 
     @property
+    def uneven(self) -> bool:
+        """Whether macro-F1 is to be read before the error: classes are uneven, and there is no error of the paper's."""
+        return self.paper is None and any(run.metrics.uneven for run in self.runs)
+
+    @property
     def marks(self) -> list[str]:
         """Keys of `MARKS` that any of the runs has."""
         found = {mark for run in self.runs for mark in self.marks_of(run)}

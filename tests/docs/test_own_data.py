@@ -58,9 +58,10 @@ def test_every_command_does_what_the_page_says(said):
         "crepe predict",
         "crepe compare",
         "crepe scores",
+        "crepe table",
         "crepe init-dataset",
     ]
-    first, plan, _, watched, predicted, _, compared, scores, second = said
+    first, plan, _, watched, predicted, _, compared, scores, by_metric, second = said
     assert "label: stars; texts: review\n" in first
     printed = re.findall("^to run it: (.*)$", first, flags=re.M)
     assert printed == ["snakemake --cores all --resources gpu=1 all --configfile config/reviews.yaml"]
@@ -73,6 +74,7 @@ def test_every_command_does_what_the_page_says(said):
     assert "test.csv: rows with a text of train.csv: 1\n" in second
     assert re.search(r"^McNemar's test \(exact\): p = [\d.]+$", compared, flags=re.M)
     assert "macro-F1" in scores
+    assert re.search(r"^\| BoW TFIDF \| [01]\.\d{4}", by_metric, flags=re.M)
     table = (folder / "results/reviews/table.csv").read_text()
     # The words tell the class.
     assert float(re.search(r"^reviews,bow-tfidf,0,([\d.]+),", table, flags=re.M)[1]) < 10

@@ -3,8 +3,9 @@
     crepe report --config config/demo.yaml
 
 It compares the study's results with the paper's table 4, table 3 and figure 3, and with later work. Each cell opens
-its runs: learning curves, confusion matrix, most confident errors, kernels of the first layer, provenance, and the
-commands that reproduce it.
+its runs: learning curves, metrics as a whole and by class, reliability of the probabilities, confusion matrix, most
+confident errors, kernels of the first layer, provenance, and the commands that reproduce it. On datasets of your own
+whose classes have unlike sizes, cells begin with macro-F1.
 
 The page holds test texts, which the datasets' terms forbid passing on. To make a copy that you may share, run
 `crepe report --without-texts --output copy.html`.
@@ -25,11 +26,12 @@ from crepe.errors import CrepeError
 from crepe.io.files import alone, write_text
 from crepe.options import add_config, add_partial
 from crepe.records.history import History
+from crepe.records.quality import LABELS
 from crepe.results.grid import MARKS, Cell, Grid, Run, commands, grids, provenance
 from crepe.results.paper import DOUBTS
 from crepe.results.report.comparisons import FAMILIES, REFERENCES, Reference, family, figure3, references, statistics
 from crepe.results.report.layer import layer
-from crepe.results.report.plots import curve, relative
+from crepe.results.report.plots import curve, relative, reliability
 from crepe.results.report.texts import Texts
 
 VERDICTS = {
@@ -103,6 +105,8 @@ def page(config: Config, texts: bool = True, partial: bool = False) -> str:
             for cell in grid
             if cell.runs
         ],
+        labels=LABELS,
+        uneven=[cell.uneven for grid in found for cell in grid if cell.runs],
         marks=MARKS,
         doubts=DOUBTS,
         verdicts=VERDICTS,
@@ -154,6 +158,7 @@ def _run(config: Config, run: Run, levels: dict[str, float], reader: Texts | Non
                 ("loss", "loss", last.train_loss, last.test_loss, {}),
             )
         ],
+        "reliability": reliability(run.metrics.reliability) if run.metrics.reliability else None,
         "wrong": reader.surest_errors(run) if reader else "This copy has no texts.",
         "layer": layer(config, run, texts=reader is not None),
         "commands": [train if record.complete else f"{train} --steps {record.batches}", evaluate],

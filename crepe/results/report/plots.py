@@ -1,4 +1,4 @@
-"""Draw the report's two charts as SVG elements of the page, whose style sheet has their classes.
+"""Draw the report's charts as SVG elements of the page, whose style sheet has their classes.
 
 Lengths are in units of the `viewBox`, about a pixel each; the page scales a chart to the width of its place.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from markupsafe import Markup
 
 from crepe.records.history import History
+from crepe.records.quality import Bin, wilson
 from crepe.results.report.comparisons import Panel
 
 WIDTH = 440
@@ -47,9 +48,7 @@ def curve(history: History, quantity: str, label: str, levels: Mapping[str, floa
     parts += [
         _line("axis", LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM),
         _text(LEFT + (WIDTH - LEFT - RIGHT) / 2, HEIGHT - 6, history.lines[0].unit, "middle"),
-        Markup('<text transform="translate(11 {}) rotate(-90)" text-anchor="middle">{}</text>').format(
-            _round(TOP + (HEIGHT - TOP - BOTTOM) / 2), label
-        ),
+        _upright(label),
     ]
     parts += [_line("level", LEFT, up(level), WIDTH - RIGHT, up(level)) for level in levels.values()]
     for row, (split, values) in enumerate(lines.items()):
@@ -62,6 +61,36 @@ def curve(history: History, quantity: str, label: str, levels: Mapping[str, floa
         parts += _key(split, TOP + 10 + 18 * row)
     parts += _names(levels, up)
     return _svg("curve", HEIGHT, parts)
+
+
+def reliability(bins: Sequence[Bin]) -> Markup:
+    """Draw a reliability diagram: shares of right rows, with Wilson's intervals, by probability of the predicted class.
+
+    Args:
+        bins: see `crepe.records.quality.reliability`.
+    """
+    across, up = _scale(0.0, 1.0, LEFT, WIDTH - RIGHT), _scale(0.0, 1.0, HEIGHT - BOTTOM, TOP)
+    parts: list[Markup] = []
+    for tick in ticks(0.0, 1.0, 5):
+        parts += [
+            _line("rule", LEFT, up(tick), WIDTH - RIGHT, up(tick)),
+            _text(LEFT - 6, up(tick) + 4, _number(tick), "end"),
+            _text(across(tick), HEIGHT - BOTTOM + 17, _number(tick), "middle"),
+        ]
+    parts += [
+        _line("axis", LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM),
+        _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "probability of the predicted class", "middle"),
+        _upright("share of right rows"),
+        _line("level", across(0.0), up(0.0), across(1.0), up(1.0)),
+        _text(across(0.22), up(0.3), "calibrated", "end", "level"),
+    ]
+    for part in bins:
+        x = across(part.probability)
+        low, high = (up(end) for end in wilson(part.right, part.rows))
+        y = up(part.right / part.rows)
+        parts.append(_line("test", x, low, x, high))
+        parts.append(Markup('<circle class="test" cx="{}" cy="{}" r="3.5"/>').format(_round(x), _round(y)))
+    return _svg("reliability", HEIGHT, parts)
 
 
 def relative(panel: Panel) -> Markup:
@@ -146,6 +175,13 @@ def _line(name: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
 def _text(x: float, y: float, text: str, anchor: str, name: str = "") -> Markup:
     kind = Markup(' class="{}"').format(name) if name else ""
     return Markup('<text{} x="{}" y="{}" text-anchor="{}">{}</text>').format(kind, _round(x), _round(y), anchor, text)
+
+
+def _upright(label: str) -> Markup:
+    """The label of a vertical axis."""
+    return Markup('<text transform="translate(11 {}) rotate(-90)" text-anchor="middle">{}</text>').format(
+        _round(TOP + (HEIGHT - TOP - BOTTOM) / 2), label
+    )
 
 
 def _path(places: Sequence[tuple[float, float]]) -> str:

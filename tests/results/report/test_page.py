@@ -2,11 +2,18 @@ import base64
 import hashlib
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from crepe.cli import main
+from crepe.io.files import read_json, write_json
+from crepe.records.metrics import Metrics
+from crepe.records.quality import calibration_error, reliability
+from crepe.records.run import RunRecord
 from crepe.results.report import page
 from tests.support.records import MACHINE
 from tests.support.study import HISTORY, overlay, project, small, write_run
@@ -76,7 +83,9 @@ def test_the_grid_compares():
     cell = grid_cell(tree, "BoW", "AG's News, part")
     assert words(cell) == "30.00† (subset) +18.81, not comparable with the paper 24.00 to 37.00 paper 11.19"
     assert cell.get("class") == "other ran"
-    assert words(grid_cell(tree, "BoW", "Pets")) == "5.00‡ (short) 0.00 to 12.00"
+    assert words(grid_cell(tree, "BoW", "Pets")) == (
+        "0.9568‡ (short) macro-F1, 0.8968 to 0.9837 error 5.00 %, 0.00 to 12.00"
+    )
     assert words(tree.find(".//header/dl")) == "cells run4 of 6 as the paper2"
 
 
@@ -118,6 +127,71 @@ def test_every_run_has_its_section():
     )
     assert "a" * 64 in words(pets)
     assert "Abacus (cpu, float32, 2 threads), Linux" in words(pets)
+
+
+def test_uneven_classes_of_an_own_dataset_are_led_by_macro_f1():
+    config = small("ag_news", "pets", seeds=[0, 1])
+    write_run(config, "pets", "bow", errors=5)
+    write_run(config, "pets", "bow", seed=1, errors=0)
+    tree = parse(page(config))
+    cell = grid_cell(tree, "BoW", "Pets")
+    assert words(cell) == "0.9784 macro-F1 ± 0.0305, 2 seeds error 2.50 ± 3.54 %"
+    assert (cell.get("data-macro"), cell.get("data-ours")) == ("0.978408", "2.5")
+    assert words(tree.find(".//section[@class='run']/p")).startswith("Macro-F1 0.9568 (95 % interval 0.8968 to 0.9837)")
+    (first, *_) = tree.find(".//select[@id='sort-by']")
+    assert (first.get("value"), first.get("selected")) == ("macro", "selected")
+    write_run(config, "ag_news", "bow", errors=5)
+    tree = parse(page(config))
+    # There the paper's errors are compared with.
+    assert words(grid_cell(tree, "BoW", "AG's News")).startswith("5.00 ")
+    assert tree.find(".//select[@id='sort-by']/option").get("selected") is None
+
+
+def test_even_classes_are_led_by_the_error():
+    config = small("pets")
+    run = write_run(config, "pets", "bow")
+    content = read_json(run / "metrics.json", "")
+    write_json(run / "metrics.json", content | {"confusion": [[25, 10, 0], [0, 33, 0], [0, 0, 32]]})
+    tree = parse(page(config))
+    assert words(grid_cell(tree, "BoW", "Pets")) == "10.00 4.00 to 17.00"
+    assert "acro-F1" not in words(tree.find(".//header"))
+    assert tree.find(".//select[@id='sort-by']/option").get("value") == "ours"
+
+
+def test_metrics_of_the_whole_and_of_each_class():
+    config = small("pets")
+    write_run(config, "pets", "bow", errors=50)
+    tree = parse(page(config))
+    whole, classes = (tree.find(f".//table[@class='plain {name}']/tbody") for name in ("metrics", "classes"))
+    rows = {words(line[0]): words(line[1]) for line in whole}
+    truth = np.repeat([0, 1, 2], [50, 30, 20])
+    predicted = np.repeat([1, 2], [80, 20])
+    macro = f1_score(truth, predicted, average="macro")
+    assert list(rows) == ["macro-F1", "balanced accuracy", "Matthews' coefficient"]
+    assert rows["macro-F1"] == f"{macro:.4f}"
+    assert "Not known: log loss, Brier score, calibration error. The run was tested" in words(tree)
+    cats, wolves, _ = ([words(cell) for cell in line] for line in classes)
+    # No row is put into this class.
+    assert cats == ["cats", "50", "–", "0.0000 0.0000 to 0.0713", "0.0000 0.0000 to 0.1332"]
+    assert [wolves[0], wolves[1], wolves[2][:6]] == ["dogs & <b>wolves</b>", "30", "0.3750"]
+    assert tree.find(".//table[@class='plain reliability']") is None
+
+
+def test_reliability_is_a_picture_and_a_table():
+    config = small("pets")
+    run = write_run(config, "pets", "bow", errors=10)
+    record = RunRecord.read(run)
+    metrics = Metrics.read(run, record)
+    right = np.repeat([True, False], [90, 10])
+    bins = reliability(np.repeat([0.95, 0.55, 0.95], [80, 15, 5]), right)
+    replace(metrics, reliability=bins, calibration_error=calibration_error(bins)).write(run)
+    tree = parse(page(config))
+    (figure,) = [found for found in tree.iterfind(".//figure") if found.find(f"{SVG}svg[@class='chart reliability']")]
+    assert figure.get("role") == "img"
+    assert figure.get("aria-label").startswith("Share of right rows by probability")
+    lines = [[words(cell) for cell in line] for line in tree.find(".//table[@class='plain reliability']/tbody")]
+    assert lines == [["0.533 to 0.600", "0.5500", "66.67", "15"], ["0.933 to 1.000", "0.9500", "94.12", "85"]]
+    assert "calibration error" in words(tree.find(".//table[@class='plain metrics']"))
 
 
 def test_confusion_is_a_table_with_the_names_of_the_classes():

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crepe.records.history import COLUMNS, History
+from crepe.records.quality import Bin
 from crepe.results.report import plots
 from crepe.results.report.comparisons import Panel
 
@@ -62,6 +63,26 @@ def test_a_curve_passes_its_levels_where_it_has_their_value() -> None:
 def test_few_or_odd_values_are_drawn_too(errors: tuple[float, ...]) -> None:
     drawing = fromstring(plots.curve(history(*errors), "loss", "loss", {}))
     assert {"train", "test", "epoch", "loss"} <= texts(drawing).keys()
+
+
+def test_reliability_has_a_point_on_the_diagonal_where_shares_are_the_probabilities() -> None:
+    bins = [Bin(low=0.4, high=0.6, rows=4, right=2, probability=0.5)]
+    bins += [Bin(low=0.8, high=1.0, rows=10, right=0, probability=0.9)]
+    drawing = fromstring(plots.reliability(bins))
+    level, *whiskers = (
+        [float(line.get(end, "nan")) for end in ("x1", "y1", "x2", "y2")]
+        for line in drawing.iter(f"{SVG}line")
+        if line.get("class") in ("level", "test")
+    )
+    middle, right = (
+        (float(circle.get("cx", "nan")), float(circle.get("cy", "nan"))) for circle in drawing.iter(f"{SVG}circle")
+    )
+    assert middle == pytest.approx(((level[0] + level[2]) / 2, (level[1] + level[3]) / 2), abs=0.1)
+    assert right[1] == level[1]
+    for (x, y), (x1, low, x2, high) in zip((middle, right), whiskers, strict=True):
+        assert (x1, x2) == (x, x)
+        assert high < y <= low
+    assert {"probability of the predicted class", "share of right rows", "calibrated"} <= texts(drawing).keys()
 
 
 def test_bars_begin_at_0() -> None:
