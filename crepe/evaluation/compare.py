@@ -1,15 +1,16 @@
-"""Test whether two runs differ on the same test rows: McNemar's test, and an interval of the difference.
+"""Test whether two runs differ on the same test rows: McNemar's test, and intervals of the differences.
 
     crepe compare results/paper/runs/ag_news/bow/0 results/paper/runs/ag_news/conv-small/0
 
-Only rows that one run gets right and the other wrong say which is better. Both runs must have been tested on the same
-test set; models, seeds and studies may differ.
+Only rows that one run gets right and the other wrong say which has the smaller error. macro-F1, in which each class
+counts alike, is compared by a bootstrap of the rows. Both runs must have been tested on the same test set; models,
+seeds and studies may differ.
 """
 
 import argparse
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -19,10 +20,25 @@ import numpy as np
 from crepe.errors import CrepeError
 from crepe.records import predictions
 from crepe.records.metrics import Metrics
+from crepe.records.quality import drawn_marginals, macro_f1
 from crepe.records.run import RunRecord
 
 EXACT = 25
 """Use the exact test below this many rows that only one run gets right."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MacroF1:
+    """macro-F1 of two runs, a and b, on the same test rows; from 0 to 1, higher is better."""
+
+    a: float
+    b: float
+    difference: float
+    """That of b minus that of a."""
+    low: float
+    """Lower end of the difference's 95 % interval (paired bootstrap)."""
+    high: float
+    """Upper end of the interval."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +62,8 @@ class Comparison:
     """p-value: probability of counts at least as uneven as `only_a` and `only_b` if both runs were equally good."""
     test: str
     """The test that gives `p`: `exact` (binomial) or `chi-squared` (with continuity correction)."""
+    macro_f1: MacroF1 | None = None
+    """None where it is not known which class a wrong row was put into, as in `count`."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +84,10 @@ def main(options: argparse.Namespace) -> None:
     print(f"only A is right: {found.only_a:,} rows; only B is right: {found.only_b:,} rows")
     print(f"B minus A: {found.difference:+.2f} percentage points, 95 % interval {found.low:+.2f} to {found.high:+.2f}")
     print(f"McNemar's test ({found.test}): p = {found.p:.3g}")
+    if found.macro_f1:
+        f1 = found.macro_f1
+        print(f"macro-F1: A {f1.a:.4f}, B {f1.b:.4f}")
+        print(f"B minus A: {f1.difference:+.4f}, 95 % interval {f1.low:+.4f} to {f1.high:+.4f} (paired bootstrap)")
 
 
 def compare(a: Path, b: Path) -> Comparison:
@@ -80,12 +102,14 @@ def compare(a: Path, b: Path) -> Comparison:
     """
     if a.resolve() == b.resolve():
         raise CrepeError(a, "is both A and B", "name two runs")
-    (rows_a, right_a), (rows_b, right_b) = _rows(a), _rows(b)
+    (rows_a, predicted_a), (rows_b, predicted_b) = _rows(a), _rows(b)
     for key, value in rows_a.items():
         if not np.array_equal(value, rows_b[key]):
             fault = f"were not tested on the same rows: {key} differ"
             raise CrepeError(f"{a} and {b}", fault, "compare runs of one dataset")
-    return count(right_a, right_b)
+    labels = rows_a["labels"]
+    found = count(labels == predicted_a, labels == predicted_b)
+    return replace(found, macro_f1=compare_macro_f1(labels, predicted_a, predicted_b, len(rows_a["classes"])))
 
 
 def count(a: np.ndarray, b: np.ndarray) -> Comparison:
@@ -115,6 +139,39 @@ def count(a: np.ndarray, b: np.ndarray) -> Comparison:
     )
 
 
+def compare_macro_f1(labels: np.ndarray, a: np.ndarray, b: np.ndarray, classes: int) -> MacroF1:
+    """Compare two classifiers by macro-F1, with the interval of a Bayesian bootstrap: see `crepe.records.quality`.
+
+    Each draw weighs the rows once, for both classifiers: rows that are hard for both move both figures, and their
+    difference little.
+
+    Args:
+        labels: int [rows], at least one.
+        a: int [rows], predicted classes of the first one.
+        b: int [rows], those of the second one.
+        classes: number of classes.
+    """
+    cells, rows = np.unique(np.stack([labels, a, b], axis=1).astype(np.int64), axis=0, return_counts=True)
+    truth, *predictions = cells.T
+    values = []
+    for predicted in predictions:
+        hits, support, named = (
+            np.bincount(of, weights, classes)
+            for of, weights in ((truth, rows * (truth == predicted)), (truth, rows), (predicted, rows))
+        )
+        values.append(float(macro_f1(hits, support, named)))
+    drawn_a, drawn_b = (macro_f1(*drawn) for drawn in drawn_marginals(rows, truth, predictions, classes))
+    difference = values[1] - values[0]
+    low, high = np.quantile(drawn_b - drawn_a, (0.025, 0.975))
+    return MacroF1(
+        a=values[0],
+        b=values[1],
+        difference=difference,
+        low=min(difference, float(low)),
+        high=max(difference, float(high)),
+    )
+
+
 def interval(only_a: int, only_b: int, rows: int) -> tuple[float, float]:
     """95 % interval of the difference of two error rates on the same rows, in percentage points.
 
@@ -128,8 +185,8 @@ def interval(only_a: int, only_b: int, rows: int) -> tuple[float, float]:
 
 
 def _rows(run: Path) -> tuple[dict[str, Any], np.ndarray]:
-    """Values that must be equal in both runs, by name, and bool [rows]: whether each row is right."""
+    """Values that must be equal in both runs, by name, and int32 [rows]: the predicted classes."""
     record = RunRecord.read(run)
     found = predictions.read(run, record, Metrics.read(run, record))
     must_agree = {"test rows": record.data.clean.get("test"), "classes": record.classes, "labels": found["label"]}
-    return must_agree, found["label"] == found["predicted"]
+    return must_agree, found["predicted"]

@@ -73,6 +73,7 @@ def test_every_command_does_what_the_page_says(said):
     assert "label: queue; texts: subject, body\n" in second
     assert "test.csv: rows with a text of train.csv: 1\n" in second
     assert re.search(r"^McNemar's test \(exact\): p = [\d.]+$", compared, flags=re.M)
+    assert re.search(r"^macro-F1: A [\d.]+, B [\d.]+$", compared, flags=re.M)
     assert "macro-F1" in scores
     assert re.search(r"^\| BoW TFIDF \| [01]\.\d{4}", by_metric, flags=re.M)
     table = (folder / "results/reviews/table.csv").read_text()

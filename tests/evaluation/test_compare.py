@@ -1,6 +1,7 @@
 """crepe compare: McNemar's test and the interval, against figures from elsewhere and against chance itself."""
 
 import json
+import math
 from math import comb
 
 import numpy as np
@@ -9,12 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import f1_score
 
 from crepe.cli import main
 from crepe.errors import CrepeError
-from crepe.evaluation.compare import EXACT, compare, count, interval
+from crepe.evaluation.compare import EXACT, compare, compare_macro_f1, count, interval
 from crepe.io.files import read_json, write_json
 from crepe.layout import PREDICTIONS
+from crepe.records import quality
 from tests.support.study import project, reseal, small, write_run
 
 TEST = "e" * 64
@@ -76,6 +79,38 @@ def test_equal_runs_are_found_different_one_time_in_twenty_at_the_most(flips):
     assert 0.005 < np.mean(np.array(found) < 0.05) < 0.055
 
 
+@given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 5))
+def test_macro_f1_is_scikit_learns(seed, rows, classes):
+    labels, a, b = np.random.default_rng(seed).integers(0, classes, (3, rows))
+    found = compare_macro_f1(labels, a, b, classes)
+    expected = [f1_score(labels, predicted, average="macro", zero_division=0) for predicted in (a, b)]
+    assert (found.a, found.b) == pytest.approx(expected, abs=1e-12)
+    assert found.low <= found.difference == pytest.approx(expected[1] - expected[0], abs=1e-12)
+    assert found.difference <= found.high
+
+
+def test_the_interval_of_macro_f1_is_paired_and_holds_the_truth():
+    generator = np.random.default_rng(3)
+
+    def draw(rows):
+        """Labels, two classifiers often wrong in the same rows, the second worse on the rare class, and the classes."""
+        labels = generator.choice(3, rows, p=[0.6, 0.3, 0.1])
+        hard = generator.random(rows) < 0.2
+        a = np.where(hard, (labels + 1) % 3, labels)
+        b = np.where((labels == 2) & (generator.random(rows) < 0.15), 0, a)
+        return labels, a, b, 3
+
+    truth = compare_macro_f1(*draw(1_000_000)).difference
+    found = [compare_macro_f1(*draw(500)) for _ in range(400)]
+    assert 0.92 < np.mean([one.low <= truth <= one.high for one in found]) < 0.98
+    labels, a, b, _ = draw(500)
+    unpaired = [quality.of_confusion(quality.confusion(labels, one, 3)).macro_f1 for one in (a, b)]
+    paired = compare_macro_f1(labels, a, b, 3)
+    widths = [one.high - one.low for one in unpaired if one]
+    assert len(widths) == 2
+    assert paired.high - paired.low < 0.7 * math.hypot(*widths)
+
+
 # --- Runs
 
 
@@ -87,13 +122,18 @@ def folder(tmp_path, monkeypatch):
 LABELS = np.repeat([0, 1, 2], [50, 30, 20]).astype(np.int32)
 
 
+def predicted(wrong, labels=LABELS):
+    """Predicted classes that are wrong in the given rows."""
+    found = labels.copy()
+    found[wrong] = (labels[wrong] + 1) % 3
+    return found
+
+
 def run(model, wrong, labels=LABELS, test=TEST, seed=0):
     """A run that has the given rows wrong."""
     data = {"archive": "a" * 64, "clean": {"test": test}, "manifest": "b" * 64}
     path = write_run(small(), "pets", model, seed, errors=len(wrong), data=data)
-    predicted = labels.copy()
-    predicted[wrong] = (labels[wrong] + 1) % 3
-    table = {"label": labels, "predicted": predicted, "probability": np.full(100, 0.5, np.float32)}
+    table = {"label": labels, "predicted": predicted(wrong, labels), "probability": np.full(100, 0.5, np.float32)}
     pq.write_table(pa.table(table), path / PREDICTIONS)
     reseal(path)
     return path
@@ -109,10 +149,16 @@ def test_two_runs(capsys):
         # 3 / 102 - 9 / 102, and 1.96 standard deviations of 0.03346 either way.
         "B minus A: -6.00 percentage points, 95 % interval -12.44 to +0.68\n"
         "McNemar's test (exact): p = 0.109\n"
+        f"macro-F1: A {f1_score(LABELS, predicted(range(10)), average='macro'):.4f}, "
+        f"B {f1_score(LABELS, predicted(range(8, 12)), average='macro'):.4f}\n"
+        "B minus A: +0.0499, 95 % interval -0.0009 to +0.1072 (paired bootstrap)\n"
     )
     assert main(["compare", str(a), str(b), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found.pop("p") == pytest.approx(112 / 1024)
+    f1 = found.pop("macro_f1")
+    assert f1["difference"] == pytest.approx(f1["b"] - f1["a"], abs=1e-12)
+    assert f1["low"] < f1["difference"] < f1["high"]
     assert (found.pop("low"), found.pop("high")) == pytest.approx((-12.44, 0.68), abs=0.01)
     assert found == {
         **{"a": str(a), "b": str(b), "rows": 100, "errors_a": 10, "errors_b": 4, "only_a": 2, "only_b": 8},
@@ -124,6 +170,8 @@ def test_runs_that_agree_in_every_row():
     found = compare(run("bow", [3, 4]), run("conv-small", [3, 4]))
     assert (found.p, found.difference, found.only_a, found.only_b) == (1.0, 0.0, 0, 0)
     assert found.low < 0 < found.high
+    assert found.macro_f1.difference == 0.0
+    assert found.macro_f1.low < 0 < found.macro_f1.high
 
 
 def test_runs_of_different_test_sets_are_refused():
