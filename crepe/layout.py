@@ -8,7 +8,9 @@ from pathlib import Path
 # --- Configuration
 
 CONFIG = Path("config")
-CONFIG_FILES = ("config.yaml", "datasets.yaml", "models.yaml", "machine.yaml")
+MACHINE = "machine.yaml"
+"""How fast a machine trains, for time limits."""
+CONFIG_FILES = ("config.yaml", "datasets.yaml", "models.yaml", MACHINE)
 """Files of `CONFIG` that make the default configuration, in the order in which they are merged."""
 PAPER = CONFIG / "paper"
 """The paper's figures, as CSV."""

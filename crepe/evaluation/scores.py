@@ -6,7 +6,7 @@
 They are computed from `predictions.parquet`, for runs of earlier versions, too, whose files lack a column that the
 Brier score of more than two classes needs: `crepe evaluate` writes it. Where there is no `predictions.parquet`, as in
 a clone without the data, `metrics.json` still gives those that its confusion matrix determines.
-`crepe.records.quality` has the definitions and the intervals, with their sources.
+The definitions and the intervals, with their sources, are in crepe/records/quality.py.
 """
 
 import argparse

@@ -52,7 +52,11 @@ def text(path: Path, overlay: Path) -> str:
 
     study = path.parent.name
     root = "/".join([".."] * len(path.parent.parts))
-    configuration = [str(layout.CONFIG / name) for name in layout.CONFIG_FILES] + [overlay.as_posix()]
+    configuration = [
+        # The speed of a machine changes no result.
+        *(str(layout.CONFIG / name) for name in layout.CONFIG_FILES if name != layout.MACHINE),
+        overlay.as_posix(),
+    ]
     stage: dict[str, Any] = {
         "desc": "Every run of the study, its table and its report",
         "wdir": root,

@@ -205,7 +205,7 @@ def test_filters_show_families_and_datasets(visit):
         page.get_by_role("button", name="Show all").click()
         expect(page.locator("#shown")).to_have_text("")
         assert names(page) == everything
-        page.get_by_label("Only what was run", exact=True).check()
+        page.get_by_label("Only runs", exact=True).check()
         assert len(names(page)) == 22
         page.get_by_label("References", exact=True).check()
         expect(page.locator(".grid")).to_be_hidden()
@@ -259,4 +259,4 @@ def test_a_copy_to_pass_on_has_no_piece_of_a_text(report):
         assert piece not in copy
     assert "<blockquote>" not in copy
     assert 'class="answers"' not in copy
-    assert "A copy without texts" in copy
+    assert "This copy has no texts from the datasets." in copy
