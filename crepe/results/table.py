@@ -20,7 +20,7 @@ were not run are blank. Its columns after `dataset`, `model` and `seed`:
     seeds                 number of seeds that were run; the same in each of their lines, as the next two
     mean_pct, std_pct     mean and standard deviation of the seeds' test errors; std_pct is blank for one seed
     macro_f1, balanced_accuracy, matthews, log_loss, brier, calibration_error
-                          other metrics, as defined in crepe/records/quality.py; blank where metrics.json does not have them
+                          other metrics (crepe/records/quality.py); blank where metrics.json does not have them
 """
 
 import argparse
