@@ -51,7 +51,7 @@ screenshots: .venv/installed
 
 .venv/installed: constraints.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
-	@echo "Setting up .venv: two or three minutes, without a word"
+	@echo "Setting up .venv; this takes two to three minutes"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[workflow,tools,dev]'
