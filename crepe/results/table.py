@@ -32,7 +32,7 @@ import polars as pl
 
 from crepe import layout
 from crepe.config import Config, load
-from crepe.io.files import alone, replacing, write_text
+from crepe.io.files import alone, clear, replacing, write_text
 from crepe.options import add_config, add_partial
 from crepe.records.quality import LABELS, OF_CONFUSION
 from crepe.results.grid import MARKS, Cell, Grid, grids, provenance
@@ -116,7 +116,11 @@ def write(config: Config, partial: bool = False) -> None:
 
 
 def _write_metrics(config: Config, found: list[Grid]) -> None:
-    """Write the test errors of each dataset, `{model: percent}`, and remove those of datasets that the study had."""
+    """Write the test errors of each dataset, `{model: percent}`, and remove those of datasets that the study had.
+
+    Call it while the study's table is locked.
+    """
+    clear(layout.study(config.name) / layout.DVC_METRICS)
     errors: dict[str, dict[str, float]] = {dataset: {} for dataset in config.datasets}
     for cell in (cell for grid in found for cell in grid):
         if cell.error is not None:

@@ -219,3 +219,15 @@ def test_a_damaged_run_leaves_the_old_table(folder, capsys):
     assert main(["table", "--config", overlay()]) == 1
     assert capsys.readouterr().err.startswith(f"crepe table: {run / 'metrics.json'}: rows: is missing; delete")
     assert text() == before
+
+
+def test_what_a_killed_process_left_is_removed(folder):
+    config = small("pets")
+    write_run(config, "pets", "bow")
+    write(config)
+    results = folder / "results" / "small"
+    before = sorted(results.rglob("*"))
+    (results / ".table.md.abcdefgh.part").mkdir()
+    (results / "metrics" / ".pets.json.abcdefgh.part").mkdir()
+    write(config)
+    assert sorted(results.rglob("*")) == before
