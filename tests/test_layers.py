@@ -1,4 +1,4 @@
-"""A machine that trains, tests and predicts has neither polars nor Snakemake nor DVC."""
+"""What is imported where: a machine that trains, tests and predicts has neither polars nor Snakemake nor DVC."""
 
 import json
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from tests.support.shards import Tiny, overlay
 
 PROGRAM = """
@@ -33,3 +34,9 @@ def test_training_evaluation_and_prediction_need_no_workflow(
     done = subprocess.run([sys.executable, "-c", PROGRAM, json.dumps(commands)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\t")[0] in ("low", "high")
+
+
+def test_a_configuration_is_read_without_slow_imports() -> None:
+    program = "import sys; from crepe.config import load; load(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not {"torch", "polars", "pyarrow", "pandas", "rich", "snakemake"} & set(done.stdout.split())

@@ -3,7 +3,9 @@
 A kind of network is one module here, named in `NetworkSettings.KINDS`, with two classes: `Settings`, the keys of
 `catalog.networks` that it has, and the network itself, a `crepe.models.base.Network`. docs/extending.md has an example.
 
-This module does not import torch; the modules of the kinds do.
+This module does not import torch, and neither do the kinds here: each is a package with its `Settings`, whose `build`
+imports the network from the module `network` beside it. Importing torch takes a second, and most commands only read the
+settings.
 """
 
 from abc import ABC, abstractmethod

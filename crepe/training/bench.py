@@ -35,9 +35,9 @@ from crepe.errors import CrepeError
 from crepe.evaluation.prediction import rows_at_once
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Batch, Split
-from crepe.models.convnet import ConvNet, cast_parameters
+from crepe.models.convnet.network import ConvNet, cast_parameters
 from crepe.models.device import PRECISIONS, choose_precision, describe, enough_memory, own_device, set_up
-from crepe.models.lstm import LSTM
+from crepe.models.lstm.network import LSTM
 from crepe.options import add_config, add_device, add_shards
 from crepe.training.augmentation import read_train
 from crepe.training.optimizer import SGDW

@@ -32,7 +32,7 @@ from crepe.config.newton import Settings
 from crepe.errors import CrepeError
 from crepe.io.progress import meter
 from crepe.models.batch import Split
-from crepe.models.linear import Linear
+from crepe.models.linear.network import Linear
 from crepe.training import checkpoints, heartbeat
 from crepe.training.augmentation import Augmented
 from crepe.training.interruption import interruptible, take

@@ -168,7 +168,7 @@ def _imports(node: ast.AST) -> Iterator[str]:
         elif isinstance(child, ast.ImportFrom):
             yield str(child.module)
             yield from (f"{child.module}.{alias.name}" for alias in child.names)
-        elif not _is_for_type_checkers(child):
+        elif not isinstance(child, ast.expr) and not _is_for_type_checkers(child):
             yield from _imports(child)
 
 

@@ -14,7 +14,8 @@ from crepe.errors import CrepeError
 from crepe.models import device
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
-from crepe.models.convnet import ConvNet, Settings, drop
+from crepe.models.convnet import Settings
+from crepe.models.convnet.network import ConvNet, drop
 from crepe.models.packed import convolution, plan
 from crepe.ragged import Ragged
 from tests.support.networks import padded

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 
 from crepe.models.base import Inputs
 from crepe.models.batch import Batch, Split
-from crepe.models.convnet import ConvNet, Settings
+from crepe.models.convnet import Settings
+from crepe.models.convnet.network import ConvNet
 from crepe.ragged import Ragged
 from crepe.training.optimizer import SGDW
 from tests.support.networks import padded

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from crepe.errors import CrepeError
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
-from crepe.models.lstm import SEGMENTS, Settings
+from crepe.models.lstm import Settings
+from crepe.models.lstm.network import SEGMENTS
 from crepe.ragged import Ragged
 
 LENGTH = 9

@@ -14,6 +14,7 @@ from crepe.errors import CrepeError
 from crepe.models import linear, lstm
 from crepe.models.base import Inputs, Network, initialize
 from crepe.models.batch import Split
+from crepe.models.linear.network import Linear
 from crepe.ragged import Ragged
 from crepe.training import newton
 from crepe.training.loop import Training
@@ -37,7 +38,7 @@ def texts(rows: int, seed: int) -> Ragged:
     return Ragged.from_rows(found, labels, "int32")
 
 
-def network_of(settings: dict[str, Any] | None = None) -> linear.Linear:
+def network_of(settings: dict[str, Any] | None = None) -> Linear:
     idf = torch.linspace(0.1, 3.0, SYMBOLS)
     kind = linear.Settings(**(settings or {}))
     network = kind.build(Inputs(vocab_size=SYMBOLS, length=None, classes=CLASSES, idf=idf if kind.needs_idf else None))
@@ -58,7 +59,7 @@ def make(network: Network | None = None, dtype: torch.dtype = torch.float64, **r
     )
 
 
-def features(network: linear.Linear, split: Split) -> tuple[np.ndarray, np.ndarray]:
+def features(network: Linear, split: Split) -> tuple[np.ndarray, np.ndarray]:
     """Features of the rows, read off the network's own logits, and their labels in the same order."""
     batch = split.batch(np.arange(len(split)))
     columns = []
@@ -77,7 +78,7 @@ def features(network: linear.Linear, split: Split) -> tuple[np.ndarray, np.ndarr
 @pytest.mark.parametrize("settings", [{}, TFIDF, {"normalize": "l2"}, TFIDF | {"normalize": "max-text"}])
 def test_the_minimum_is_scikit_learns(settings: dict[str, Any], tmp_path: Path) -> None:
     run = make(network_of(settings).double())
-    assert isinstance(run.network, linear.Linear)
+    assert isinstance(run.network, Linear)
     x, y = features(run.network, run.train)
     fit(run, tmp_path, "x")
     assert run.complete

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from crepe.models.linear import Linear
+from crepe.models.linear.network import Linear
 from crepe.training import setup
 from tests.support.shards import Tiny
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from crepe.data.shards import Manifest, read
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
-from crepe.models.convnet import ConvNet
+from crepe.models.convnet.network import ConvNet
 from crepe.training.optimizer import SGDW
 from crepe.training.sampler import Sampler
 from crepe.training.step import Replayed, Step, step_of

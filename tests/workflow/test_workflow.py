@@ -50,8 +50,8 @@ def test_the_whole_grid_is_planned_within_seconds(plan):
     }
     for rule, count in counts.items():
         assert re.search(rf"^{rule} +{count}$", text, flags=re.M), rule
-    # 5 s on a machine that has nothing else to do.
-    assert seconds < 8
+    # About 3 s on a machine that has nothing else to do; 4.4 s if something imports torch.
+    assert seconds < 5
 
 
 def test_every_job_says_what_it_needs_of_the_machine(plan):

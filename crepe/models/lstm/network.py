@@ -25,8 +25,6 @@ Both are the same function, and differ in the last bits.
 A word outside the vocabulary is a zero vector and counts as one of the text's words; an empty text is one such word.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -34,32 +32,13 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from crepe.errors import CrepeError
-from crepe.io.section import PositiveInt
-from crepe.models import NetworkSettings
 from crepe.models.base import Inputs, Network, embed
 from crepe.models.batch import Batch
 from crepe.models.device import send
+from crepe.models.lstm import Settings
 
 SEGMENTS = 8
 """Most segments that time is cut into: with more, blocks are small, and with fewer there is more padding."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(NetworkSettings):
-    """Hyper-parameters of an LSTM."""
-
-    embedding_dim: PositiveInt
-    """Dimension of the vector of each word."""
-    hidden_size: PositiveInt
-    """Number of outputs at each word, and size of the state."""
-
-    def build(self, inputs: Inputs) -> "LSTM":
-        """Make the network.
-
-        Raises:
-            CrepeError: the feature has no `max_length`.
-        """
-        return LSTM(self, inputs)
 
 
 class LSTM(Network):

@@ -25,7 +25,6 @@ is filled up with the constant. That costs little there, and is the same functio
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -33,43 +32,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crepe.errors import CrepeError
-from crepe.io.section import NonNegativeInt, PositiveInt, Probability
-from crepe.models import NetworkSettings
 from crepe.models.base import Inputs, Network, embed
 from crepe.models.batch import Batch
+from crepe.models.convnet import Settings
 from crepe.models.packed.convolution import convolve, convolve_moved, lookup
 from crepe.models.packed.moves import move_columns
 from crepe.models.packed.plan import Geometry, Plan
 from crepe.models.packed.pooling import activate, rectify
 from crepe.models.packed.ragged_linear import ragged_linear
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(NetworkSettings):
-    """Hyper-parameters of a ConvNet (paper, tables 1 and 2)."""
-
-    convolutions: tuple[tuple[PositiveInt, PositiveInt], ...]
-    """[kernel width, pool width] of each convolution."""
-    channels: PositiveInt
-    """Number of outputs of each convolution, the paper's feature size."""
-    embedding_dim: NonNegativeInt = 0
-    """Dimension of the learnt vector of each symbol; 0 reads one-hot columns."""
-    fc: tuple[PositiveInt, ...] = ()
-    """Number of units of each fully connected layer before the last."""
-    dropout: Probability = 0.0
-    """Probability that dropout, after each of these layers, zeroes a unit."""
-
-    def __post_init__(self) -> None:
-        if not self.convolutions:
-            raise ValueError("convolutions must have one [kernel width, pool width] or more")
-
-    def build(self, inputs: Inputs) -> "ConvNet":
-        """Make the network.
-
-        Raises:
-            CrepeError: the feature has no `max_length`, or the layers leave nothing of it.
-        """
-        return ConvNet(self, inputs)
 
 
 class ConvNet(Network):
