@@ -44,6 +44,7 @@ TOOLS = {
     "record": ("crepe.workflow.record", "run a study's workflow and record its data and models with DVC"),
     "pipeline": ("crepe.workflow.pipeline", "write a study's DVC pipeline"),
     "init-dataset": ("crepe.own_data.init_dataset", "make a dataset and a study from your own table of texts"),
+    "subset": ("crepe.data.subset", "name a dataset's rows, for others to make it from the whole archive"),
     "demo-data": ("crepe.data.demo_data", "collect the demo's dataset from docstrings on this machine"),
 }
 """Other commands: module and help."""

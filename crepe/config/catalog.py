@@ -78,9 +78,12 @@ class Dataset(Section):
     classes: Annotated[int, Limits(minimum=2)]
     """Number of classes, 2 or more."""
     train_rows: PositiveInt
-    """Number of rows of `train.csv`."""
+    """Number of rows of `train.csv`, or of those that `subset` keeps."""
     test_rows: PositiveInt
-    """Number of rows of `test.csv`."""
+    """Number of rows of `test.csv`, or of those that `subset` keeps."""
+    subset: str | None = None
+    """Path of a file that names the rows to keep of those in the archive, and their order; `crepe subset` makes it from
+    an archive that has no others. All are kept if absent."""
     batches_per_epoch: PositiveInt = 5000
     """Batches that make an epoch (paper, table 3)."""
     sources: tuple[Source, ...] = ()

@@ -8,12 +8,15 @@ What the original refuses is refused, with file, line and reason: a line end ins
 quote, a blank line, a header row, another number of fields, a class that is no whole number from 1, NUL bytes, a class
 without train rows. So are bytes that are no UTF-8, of which Parquet cannot make text. A byte-order mark and line ends
 of CR and LF are taken: no text is lost by them.
+
+If the dataset has a `subset`, only the rows that it names are kept, in its order; `crepe subset` writes such a file.
+Any archive that holds them, in whichever of its two files, gives the same Parquet files.
 """
 
 import argparse
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from polars.io.plugins import register_io_source
 
 from crepe import config, layout
 from crepe.config.catalog import Dataset
+from crepe.data import subset
 from crepe.data.archive import extracted
 from crepe.data.clean_record import CleanRecord
 from crepe.errors import CrepeError
@@ -73,8 +77,8 @@ def main(options: argparse.Namespace) -> None:
 def clean(key: str, dataset: Dataset, archive: Path, output: Path) -> CleanRecord:
     """Write `train.parquet`, `test.parquet` and `clean.json`, all of them or none.
 
-    The Parquet files have `label` (Int32, from 0) and `field_1`, `field_2`, ... (String) in the order of the CSV file;
-    `clean.json` is their `CleanRecord`.
+    The Parquet files have `label` (Int32, from 0) and `field_1`, `field_2`, ... (String) in the order of the CSV file
+    or of the subset; `clean.json` is their `CleanRecord`.
 
     Args:
         key: the dataset's key.
@@ -87,8 +91,10 @@ def clean(key: str, dataset: Dataset, archive: Path, output: Path) -> CleanRecor
 
     Raises:
         CrepeError: the archive is damaged, a line of it is malformed, or it does not match the configuration; the
-            message names the archive, the file in it and the line.
+            message names the archive, the file in it and the line. Or the subset's file is missing or damaged.
     """
+    rows = {"train": dataset.train_rows, "test": dataset.test_rows}
+    wanted = subset.read(layout.installed(Path(dataset.subset)), rows) if dataset.subset else {}
     with (
         alone(output),
         extracted(archive, output) as files,
@@ -97,16 +103,21 @@ def clean(key: str, dataset: Dataset, archive: Path, output: Path) -> CleanRecor
         replacing(output / "test.parquet") as test,
     ):
         names = _class_names(f"{archive}: classes.txt", files.get("classes.txt"), dataset.classes)
-        for split, rows, path in (("train", dataset.train_rows, train), ("test", dataset.test_rows, test)):
+        kept = subset.pick(str(archive), _all_rows(key, archive, files, dataset), wanted) if wanted else {}
+        for split, path in (("train", train), ("test", test)):
             name, csv = f"{archive}: {split}.csv", files[f"{split}.csv"]
             published = getattr(dataset.csv_md5, split, None)
             with ThreadPoolExecutor(1) as pool, meter(f"{key}: {split}.csv", csv.stat().st_size, "B") as done:
                 md5 = pool.submit(digest, csv, "md5") if published else None
-                counts = convert(name, csv, path, dataset, done)
+                if split in kept:
+                    counts = np.bincount(kept[split]["label"], minlength=dataset.classes)
+                    _write(kept[split].lazy(), path)
+                else:
+                    counts = convert(name, csv, path, dataset, done)
             if md5 and md5.result() != published:
                 raise CrepeError(name, f"md5 is {md5.result()}, not {published} as published (`csv_md5`)", _OTHER)
-            if counts.sum() != rows:
-                fault = f"has {counts.sum():,} rows, not {rows:,} as the configuration says (`{split}_rows`)"
+            if counts.sum() != rows[split]:
+                fault = f"has {counts.sum():,} rows, not {rows[split]:,} as the configuration says (`{split}_rows`)"
                 raise CrepeError(name, fault, _OTHER)
             if split == "train" and not counts.all():
                 lacking = int(counts.argmin())
@@ -114,7 +125,7 @@ def clean(key: str, dataset: Dataset, archive: Path, output: Path) -> CleanRecor
         record = CleanRecord(
             dataset=key,
             archive=digest(archive),
-            rows={"train": dataset.train_rows, "test": dataset.test_rows},
+            rows=rows,
             classes=names,
             sha256={"train": digest(train), "test": digest(test)},
         )
@@ -136,25 +147,56 @@ def _class_names(name: str, path: Path | None, classes: int) -> list[str]:
     return names
 
 
+def _all_rows(key: str, archive: Path, files: Mapping[str, Path], dataset: Dataset) -> Iterator[pl.DataFrame]:
+    """Yield the clean rows of both CSV files, some at a time."""
+    for split in layout.SPLITS:
+        csv = files[f"{split}.csv"]
+        with meter(f"{key}: rows of {split}.csv", csv.stat().st_size, "B") as done:
+            for frame in _frames(f"{archive}: {split}.csv", csv, dataset, done):
+                yield frame.select(_texts(dataset))
+
+
 def convert(name: str, csv: Path, parquet: Path, dataset: Dataset, done: Meter) -> np.ndarray:
     """Write a CSV file as Parquet; returns the rows of each class, int64 [classes]."""
     counts = np.zeros(dataset.classes, np.int64)
-    fields = [f"field_{number}" for number in range(1, dataset.fields + 1)]
-    schema = {"label": pl.Int32(), **dict.fromkeys(fields, pl.String())}
 
     def frames(*_: Any) -> Iterator[pl.DataFrame]:
-        for chunk in _chunks(name, csv):
-            frame = regular_frame(chunk, schema, dataset.classes)
-            if frame is None:
-                first = int(counts.sum()) + 1
-                frame = pl.DataFrame(list(_rows(name, first, chunk, dataset)), schema, orient="row")
+        for frame in _frames(name, csv, dataset, done):
             np.add(counts, np.bincount(frame["label"], minlength=dataset.classes), out=counts)
-            done.advance(len(chunk))
             yield frame
 
-    texts = [pl.col(field).str.replace_all(r"\\n", "\n").str.strip_chars(BLANKS) for field in fields]
     # polars takes the rows as they come, trims them, compresses and writes in parallel, and keeps their order.
-    table = register_io_source(frames, schema=schema).select("label", *texts)
+    _write(register_io_source(frames, schema=_schema(dataset)).select(_texts(dataset)), parquet)
+    return counts
+
+
+def _schema(dataset: Dataset) -> dict[str, Any]:
+    fields = [f"field_{number}" for number in range(1, dataset.fields + 1)]
+    return {"label": pl.Int32(), **dict.fromkeys(fields, pl.String())}
+
+
+def _texts(dataset: Dataset) -> list[pl.Expr]:
+    """The label, and the text fields unescaped and trimmed."""
+    label, *fields = _schema(dataset)
+    return [
+        pl.col(label),
+        *(pl.col(field).str.replace_all(r"\\n", "\n").str.strip_chars(BLANKS) for field in fields),
+    ]
+
+
+def _frames(name: str, csv: Path, dataset: Dataset, done: Meter) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a CSV file, its texts as they are, some megabytes at a time."""
+    first = 1
+    for chunk in _chunks(name, csv):
+        frame = regular_frame(chunk, _schema(dataset), dataset.classes)
+        if frame is None:
+            frame = pl.DataFrame(list(_rows(name, first, chunk, dataset)), _schema(dataset), orient="row")
+        first += len(frame)
+        done.advance(len(chunk))
+        yield frame
+
+
+def _write(table: pl.LazyFrame, parquet: Path) -> None:
     try:
         # An open file: when a row is refused, polars may be about to create the file of a path, and does so afterwards.
         with parquet.open("wb") as stream:
@@ -163,7 +205,6 @@ def convert(name: str, csv: Path, parquet: Path, dataset: Dataset, done: Meter) 
             )
     except pl.exceptions.PolarsError as error:
         raise CrepeError(parquet.parent, f"cannot be written: {error}") from error
-    return counts
 
 
 def _chunks(name: str, path: Path) -> Iterator[bytes]:

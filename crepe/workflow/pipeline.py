@@ -9,6 +9,7 @@ config/code.json has digests.
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,20 @@ def main(options: argparse.Namespace) -> None:
         raise CrepeError(f"--config {options.config}", "there is no such file", "name the study's configuration file")
     if overlay.is_absolute():
         raise CrepeError(f"--config {options.config}", "is absolute", "name it relative to the project's folder")
-    path = layout.pipeline(load(options.config).name)
-    write_text(path, text(path, overlay))
+    config = load(options.config)
+    path = layout.pipeline(config.name)
+    subsets = (config.dataset(key).subset for key in config.datasets)
+    write_text(path, text(path, overlay, [file for file in subsets if file]))
     print(f"{path}: now run `dvc repro {path}`", file=sys.stderr)
 
 
-def text(path: Path, overlay: Path) -> str:
+def text(path: Path, overlay: Path, subsets: Iterable[str] = ()) -> str:
     """The content of a study's dvc.yaml.
 
     Args:
         path: the file, results/STUDY/dvc.yaml.
         overlay: the study's configuration file.
+        subsets: files that name the rows of its datasets, relative to the project's folder.
     """
     import yaml
 
@@ -61,7 +65,7 @@ def text(path: Path, overlay: Path) -> str:
         "desc": "Every run of the study, its table and its report",
         "wdir": root,
         "cmd": f"crepe record --config {overlay.as_posix()}",
-        "deps": [str(layout.CODE)],
+        "deps": [str(layout.CODE), *subsets],
         "params": [{name: None} for name in configuration],
         # Git keeps it. It stays while it is made again, since Snakemake says what has to be.
         "outs": [{str(layout.table(study)): {"cache": False, "persist": True}}],

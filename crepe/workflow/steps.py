@@ -11,6 +11,7 @@ import os
 import platform
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 from crepe import layout
@@ -18,6 +19,7 @@ from crepe.config import Config, load, merge
 from crepe.config.catalog import Dataset, Thesaurus, Vectors
 from crepe.config.jobs import jobs
 from crepe.data import store
+from crepe.io.files import digest
 from crepe.text import word2vec
 from crepe.workflow import lock
 from crepe.workflow.code import code, solvers
@@ -61,7 +63,13 @@ class Steps:
 
     def clean_config(self, wildcards: Wildcards) -> str:
         """The fields of the dataset's entry that its archive must match."""
-        return _json(self._dataset(wildcards.dataset, "csv_md5"))
+        return _json(self._dataset(wildcards.dataset, "csv_md5", "subset"))
+
+    def subset(self, wildcards: Wildcards) -> str:
+        """Digest of the file that names a dataset's rows, if it has one and the file is there."""
+        name = self.config.dataset(wildcards.dataset).subset
+        path = layout.installed(Path(name)) if name else None
+        return digest(path) if path and path.is_file() else ""
 
     def encode_config(self, wildcards: Wildcards) -> str:
         """The feature, and the entry of its thesaurus, which has a checksum."""
@@ -261,8 +269,9 @@ class Steps:
         return 6_000 + 2 * bytes_each * self._text_mb(wildcards)
 
     def _text_mb(self, wildcards: Wildcards) -> int:
-        """Size of a dataset's texts: three times that of its archive, or else 1,014 bytes a row."""
-        packed = max(source.bytes or 0 for source in self.config.dataset(wildcards.dataset).sources)
+        """Size of a dataset's texts: three times that of its archive if it is all of it, or else 1,014 bytes a row."""
+        dataset = self.config.dataset(wildcards.dataset)
+        packed = 0 if dataset.subset else max(source.bytes or 0 for source in dataset.sources)
         return (3 * packed or 1_014 * self._rows(wildcards)) // 1_000_000
 
     def _rows(self, wildcards: Wildcards) -> int:

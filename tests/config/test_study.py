@@ -15,6 +15,7 @@ from snakemake.utils import update_config
 
 from crepe import config, layout
 from crepe.config import schema
+from crepe.data import subset
 from crepe.errors import CrepeError
 from crepe.io.files import digest
 from tests.support.paths import ROOT
@@ -84,15 +85,15 @@ def test_models_stand_in_the_order_of_table_4():
 
 
 def test_the_thesaurus_is_the_published_one(shared):
-    (source,) = config.load().catalog.thesauri["th_en_US_v2"].sources
     path = shared / "data/th_en_US_v2.dat"
-    assert (source.bytes, source.sha256) == (path.stat().st_size, digest(path))
+    for source in config.load().catalog.thesauri["th_en_US_v2"].sources:
+        assert (source.bytes, source.sha256) == (path.stat().st_size, digest(path))
 
 
 def test_sources_have_the_published_figures():
     published, catalog = table("downloads.csv"), config.load().catalog
-    sources = [(key, source) for key, entry in catalog.datasets.items() for source in entry.sources]
-    sources += [("mytheas", source) for source in catalog.thesauri["th_en_US_v2"].sources]
+    sources = [(key, source) for key in config.load().datasets for source in catalog.datasets[key].sources]
+    sources += [("mytheas", source) for source in catalog.thesauri["th_en_US_v2"].sources if not source.local]
     assert [
         {"dataset": key, "source": source.name, "url": source.url}
         | {name: str(getattr(source, name) or "") for name in ("bytes", "sha256", "md5")}
@@ -124,19 +125,33 @@ def test_every_file_is_valid_over_the_default(path):
     assert faults(merged(yaml.safe_load(path.read_text()))) == []
 
 
-def test_subsets_have_keys_of_their_own(shared):
-    index = json.loads((shared / "data/index.json").read_text())
-    sample = config.load("config/sample.yaml")
-    assert sample.name == "sample"
-    for key in sample.datasets:
-        entry = sample.dataset(key)
-        (source,) = entry.sources
-        facts = index[entry.paper]
-        assert key == f"{entry.paper}-sample"
-        assert (entry.train_rows, entry.test_rows) == (facts["train_rows"], facts["test_rows"])
-        assert (entry.fields, entry.classes) == (facts["fields"], facts["classes"])
-        assert (source.local.resolve(), source.bytes) == ((shared / "data" / facts["file"]).resolve(), facts["bytes"])
-        assert source.sha256 == facts["sha256"]
+def test_subsets_come_from_the_archive_of_the_whole_too():
+    catalog = config.load().catalog.datasets
+    parts = {key: entry for key, entry in catalog.items() if entry.subset}
+    assert not set(parts) & set(config.load().datasets)
+    for key, entry in parts.items():
+        whole = catalog[entry.paper]
+        assert (entry.fields, entry.classes) == (whole.fields, whole.classes)
+        assert entry.sources[0].local
+        assert entry.sources[1:] == whole.sources
+        assert entry.subset == f"config/subsets/{key}.parquet"
+        assert (ROOT / entry.subset).stat().st_size < 1_000_000
+        named = subset.read(ROOT / entry.subset, {"train": entry.train_rows, "test": entry.test_rows})
+        # AG's News has its whole test set.
+        assert set(named) == ({"train"} if entry.paper == "ag_news" else {"train", "test"})
+
+
+def test_archives_of_the_subsets(shared):
+    index = json.loads((shared / "data2/index.json").read_text())
+    for entry in config.load().catalog.datasets.values():
+        if entry.subset:
+            facts, source = index[entry.paper], entry.sources[0]
+            path = shared / "data2" / facts["file"]
+            assert (source.local.resolve(), source.bytes) == (path.resolve(), facts["bytes"])
+            assert source.sha256 == facts["sha256"]
+            assert (entry.fields, entry.classes, entry.test_rows) == tuple(
+                facts[name] for name in ("fields", "classes", "test_rows")
+            )
 
 
 # --- Overlays

@@ -20,6 +20,7 @@ rule clean:
     params:
         code=code("clean"),
         config=steps.clean_config,
+        subset=steps.subset,
         folder=subpath(output.record, parent=True),
     shell:
         "crepe clean {wildcards.dataset:q} --archive {input:q} --output {params.folder:q}"
