@@ -41,7 +41,7 @@ SHARE = 0.1
 SEED = "0"
 """Prefix of a text when it is hashed."""
 
-MODEL = "bow-tfidf"
+MODEL = "bow-tfidf-l2"
 """The study's model: its training takes seconds on a CPU."""
 LARGER = ("conv-small", "conv-large")
 """Models whose training is timed, for you to choose from."""

@@ -67,7 +67,7 @@ def test_every_command_does_what_the_page_says(said):
     assert printed == ["snakemake --cores all --resources gpu=1 all --configfile config/reviews.yaml"]
     assert re.search("^train +1$", plan, flags=re.M)
     assert re.search("^conv-small would take about .* on this machine$", first, flags=re.M)
-    assert re.search(r"bow-tfidf +│ +\d\.\d\d │", watched)
+    assert re.search(r"bow-tfidf-l2 +│ +\d\.\d\d │", watched)
     assert predicted.startswith("5\t")
     assert (folder / "classes.csv").read_text().startswith('"stars","review","class","probability",')
     assert "label: queue; texts: subject, body\n" in second
@@ -75,7 +75,7 @@ def test_every_command_does_what_the_page_says(said):
     assert re.search(r"^McNemar's test \(exact\): p = [\d.]+$", compared, flags=re.M)
     assert re.search(r"^macro-F1: A [\d.]+, B [\d.]+$", compared, flags=re.M)
     assert "macro-F1" in scores
-    assert re.search(r"^\| BoW TFIDF \| [01]\.\d{4}", by_metric, flags=re.M)
+    assert re.search(r"^\| BoW TFIDF, length 1 \| [01]\.\d{4}", by_metric, flags=re.M)
     table = (folder / "results/reviews/table.csv").read_text()
     # The words tell the class.
-    assert float(re.search(r"^reviews,bow-tfidf,0,([\d.]+),", table, flags=re.M)[1]) < 10
+    assert float(re.search(r"^reviews,bow-tfidf-l2,0,([\d.]+),", table, flags=re.M)[1]) < 10

@@ -148,7 +148,7 @@ def test_a_thesaurus_is_refused():
 def test_means_have_no_document_frequencies(tmp_path):
     encoded(tmp_path, ROWS, MEANS)
     config = load()
-    models = {"weighted": Model(feature="means", network="linear-tfidf", training="counts")}
+    models = {"weighted": Model(feature="means", network="linear-tfidf", training="tfidf")}
     catalog = dataclasses.replace(config.catalog, models={**config.catalog.models, **models}, datasets={"toys": TOYS})
     config = dataclasses.replace(config, datasets=("toys",), catalog=catalog)
     with pytest.raises(CrepeError, match="means does not count the rows of each symbol"):

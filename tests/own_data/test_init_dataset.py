@@ -387,21 +387,21 @@ def test_the_study_trains_in_seconds_and_says_what_larger_models_take(capsys):
     assert said[-5:-1] == [
         "conv-small would take about 13 min on this machine",
         "conv-large would take about 4 days on this machine",
-        f"to train one of these, too: {command} --config 'models=[bow-tfidf, conv-small]'",
+        f"to train one of these, too: {command} --config 'models=[bow-tfidf-l2, conv-small]'",
         f"to run it: {command}",
     ]
     assert "# conv-small would take about 13 min on this machine.\n" in Path("config/even.yaml").read_text()
     config = load("config/even.yaml")
-    assert config.models == ("bow-tfidf",)
+    assert config.models == ("bow-tfidf-l2",)
     assert {recipe.as_dict().get("sampling", "rows") for recipe in config.training.values()} == {"rows"}
 
 
 @pytest.mark.parametrize(
     ("options", "models", "sampling"),
     [
-        ([], {"bow-tfidf": "newton", "bow-tfidf-classes": "classes"}, "rows"),
-        (["--sampling", "rows"], {"bow-tfidf": "newton"}, "rows"),
-        (["--sampling", "classes"], {"bow-tfidf": "classes"}, "classes"),
+        ([], {"bow-tfidf-l2": "newton", "bow-tfidf-l2-classes": "classes"}, "rows"),
+        (["--sampling", "rows"], {"bow-tfidf-l2": "newton"}, "rows"),
+        (["--sampling", "classes"], {"bow-tfidf-l2": "classes"}, "classes"),
     ],
 )
 def test_uneven_classes_are_drawn_in_both_ways_unless_one_is_asked_for(capsys, options, models, sampling):

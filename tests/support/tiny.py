@@ -65,7 +65,7 @@ def copy(folder: Path) -> None:
     (folder / "environment.yml").write_text("name: crepe\n")
 
 
-NEWTON = ("newton-counts", "newton-tfidf", "newton-ngrams-tfidf")
+NEWTON = ("newton-counts", "newton-tfidf", "newton-ngrams", "newton-ngrams-tfidf", "newton-tfidf-l2")
 """Recipes of the linear models of `config/models.yaml`, but for bow, which sgd trains here."""
 
 
