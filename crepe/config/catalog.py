@@ -22,6 +22,13 @@ Sha256 = Annotated[str, Limits(pattern="[0-9a-f]{64}", explained="64 hexadecimal
 Md5 = Annotated[str, Limits(pattern="[0-9a-f]{32}", explained="32 hexadecimal digits")]
 
 
+def _preferred(sha256: str | None, md5: str | None) -> tuple[str, str] | None:
+    """The checksum to compare a file with: its algorithm and digits."""
+    if sha256:
+        return "sha256", sha256
+    return ("md5", md5) if md5 else None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source(Section):
     """A place to download a file from."""
@@ -44,9 +51,7 @@ class Source(Section):
     @property
     def checksum(self) -> tuple[str, str] | None:
         """Name of an algorithm and hexadecimal digits, None if nothing is published."""
-        if self.sha256:
-            return "sha256", self.sha256
-        return ("md5", self.md5) if self.md5 else None
+        return _preferred(self.sha256, self.md5)
 
     @property
     def local(self) -> Path | None:
@@ -58,13 +63,30 @@ class Source(Section):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CsvDigests(Section):
-    """Published md5 of the two CSV files inside an archive."""
+class CsvFile(Section):
+    """Published size and checksum of a CSV file inside an archive."""
 
-    train: str
-    """md5 of `train.csv`."""
-    test: str
-    """md5 of `test.csv`."""
+    bytes: PositiveInt | None = None
+    """Size of the file."""
+    sha256: Sha256 | None = None
+    """Checksum of the file."""
+    md5: Md5 | None = None
+    """Checksum of the file; `sha256` is preferred if both are given."""
+
+    @property
+    def checksum(self) -> tuple[str, str] | None:
+        """Name of an algorithm and hexadecimal digits, None if nothing is published."""
+        return _preferred(self.sha256, self.md5)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CsvFiles(Section):
+    """The two CSV files inside an archive, as published."""
+
+    train: CsvFile | None = None
+    """`train.csv`."""
+    test: CsvFile | None = None
+    """`test.csv`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,8 +110,8 @@ class Dataset(Section):
     """Batches that make an epoch (paper, table 3)."""
     sources: tuple[Source, ...] = ()
     """Sources of the archive, tried in order. A dataset that a study runs on needs one."""
-    csv_md5: CsvDigests | None = None
-    """Published md5 of the CSV files, which are checked if it is given."""
+    csv: CsvFiles | None = None
+    """Published sizes and checksums of the CSV files, which are checked if they are given."""
     paper: str | None = None
     """The paper's dataset whose results are shown beside these, a key of `paper/table3.csv`."""
     english: bool = True

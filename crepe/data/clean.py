@@ -26,7 +26,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from crepe import config, layout
-from crepe.config.catalog import Dataset
+from crepe.config.catalog import CsvFile, Dataset
 from crepe.data import subset
 from crepe.data.archive import extracted
 from crepe.data.clean_record import CleanRecord
@@ -106,16 +106,20 @@ def clean(key: str, dataset: Dataset, archive: Path, output: Path) -> CleanRecor
         kept = subset.pick(str(archive), _all_rows(key, archive, files, dataset), wanted) if wanted else {}
         for split, path in (("train", train), ("test", test)):
             name, csv = f"{archive}: {split}.csv", files[f"{split}.csv"]
-            published = getattr(dataset.csv_md5, split, None)
-            with ThreadPoolExecutor(1) as pool, meter(f"{key}: {split}.csv", csv.stat().st_size, "B") as done:
-                md5 = pool.submit(digest, csv, "md5") if published else None
+            published: CsvFile = getattr(dataset.csv, split, None) or CsvFile()
+            if published.bytes not in (None, size := csv.stat().st_size):
+                raise CrepeError(name, f"has {size:,} bytes, not {published.bytes:,} as published (`csv`)", _OTHER)
+            algorithm, checksum = published.checksum or ("", "")
+            with ThreadPoolExecutor(1) as pool, meter(f"{key}: {split}.csv", size, "B") as done:
+                found = pool.submit(digest, csv, algorithm) if checksum else None
                 if split in kept:
                     counts = np.bincount(kept[split]["label"], minlength=dataset.classes)
                     _write(kept[split].lazy(), path)
                 else:
                     counts = convert(name, csv, path, dataset, done)
-            if md5 and md5.result() != published:
-                raise CrepeError(name, f"md5 is {md5.result()}, not {published} as published (`csv_md5`)", _OTHER)
+            if found and found.result() != checksum:
+                fault = f"{algorithm} is {found.result()}, not {checksum} as published (`csv`)"
+                raise CrepeError(name, fault, _OTHER)
             if counts.sum() != rows[split]:
                 fault = f"has {counts.sum():,} rows, not {rows[split]:,} as the configuration says (`{split}_rows`)"
                 raise CrepeError(name, fault, _OTHER)

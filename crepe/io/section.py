@@ -86,7 +86,7 @@ RENAMED: Mapping[str, str] = {
         clip="max_grad_norm",
         epoch_minibatches="batches_per_epoch",
     ),
-    **_renamed("catalog.datasets.*", epoch_minibatches="batches_per_epoch"),
+    **_renamed("catalog.datasets.*", epoch_minibatches="batches_per_epoch", csv_md5="csv: {train: {md5}, test: {md5}}"),
     **_renamed(
         "catalog.features.*",
         length="max_length",

@@ -39,8 +39,6 @@ class Paper:
     dataset: str
     error: float | None
     """Test error in percent; None where the paper has none."""
-    checked: str
-    """A key of `DOUBTS`: whether a second source confirms the figure; empty where the paper has none."""
     rows: int
     """Train rows."""
     samples: int
@@ -236,8 +234,7 @@ def _read_run(folder: Path, place: tuple[str, str, int], train: str, evaluate: s
 
 def _paper(dataset: PaperDataset, result: PaperResult | None, reference: Config, model: str) -> Paper:
     """Join a line of table 3 with a cell of table 4; `reference` is the default configuration, with its schedules."""
-    error, checked = (result.error_pct, result.checked) if result else (None, "")
     samples = 0
     if model in reference.catalog.models:
         samples = reference.model(model).recipe.schedule(dataset.batches_per_epoch)
-    return Paper(dataset.dataset, error, checked, dataset.train_rows, samples)
+    return Paper(dataset.dataset, result.error_pct if result else None, dataset.train_rows, samples)

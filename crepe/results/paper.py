@@ -11,13 +11,6 @@ from crepe.layout import PAPER, installed
 
 Line = TypeVar("Line")
 
-DOUBTS = {
-    "yes": ("", "a second source confirms the paper's figure"),
-    "rounded": ("~", "a second source confirms the paper's figure after rounding"),
-    "no": ("?", "the paper's figure has not been compared with a second source"),
-}
-"""Certainty of the paper's figures, by table 4's column `checked`: a sign and its meaning."""
-
 REMEDY = "restore it, as by `git checkout`"
 
 
@@ -46,8 +39,6 @@ class PaperResult:
     """Name of the model in the paper."""
     error_pct: float | None
     """Test error in percent; None where the paper has none."""
-    checked: str
-    """A key of `DOUBTS`; empty where the paper has no figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +127,7 @@ def _line(subject: str, line: dict[str, str], kind: type[Line]) -> Line:
         if text is None:
             raise CrepeError(subject, f"lacks {column}", REMEDY)
         try:
-            values[part.name] = _doubt(text) if column == "checked" else _VALUES[part.type](text)
+            values[part.name] = _VALUES[part.type](text)
         except ValueError:
             raise CrepeError(subject, f"{column} is {text!r}", REMEDY) from None
     return kind(**values)
@@ -144,12 +135,6 @@ def _line(subject: str, line: dict[str, str], kind: type[Line]) -> Line:
 
 def _word(text: str) -> str:
     if not text:
-        raise ValueError
-    return text
-
-
-def _doubt(text: str) -> str:
-    if text and text not in DOUBTS:
         raise ValueError
     return text
 

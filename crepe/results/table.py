@@ -12,7 +12,6 @@ were not run are blank. Its columns after `dataset`, `model` and `seed`:
     ci_low, ci_high       its 95 % interval (Wilson)
     paper_error_pct       the paper's test error in percent
     delta                 ours minus the paper's, in percentage points
-    checked               whether a second source confirms the paper's figure: `yes`, `rounded` or `no`
     rows                  train rows
     epochs                epochs trained
     status                empty if not run, else `complete` or what differs from the paper's run, as table.md explains:
@@ -36,7 +35,6 @@ from crepe.io.files import alone, clear, replacing, write_text
 from crepe.options import add_config, add_partial
 from crepe.records.quality import LABELS, OF_CONFUSION
 from crepe.results.grid import MARKS, Cell, Grid, grids, provenance
-from crepe.results.paper import DOUBTS
 
 COLUMNS = {
     "dataset": pl.String,
@@ -47,7 +45,6 @@ COLUMNS = {
     "ci_high": pl.Float64,
     "paper_error_pct": pl.Float64,
     "delta": pl.Float64,
-    "checked": pl.String,
     "rows": pl.Int64,
     "epochs": pl.Int64,
     "status": pl.String,
@@ -155,8 +152,7 @@ def markdown(config: Config, found: list[Grid], partial: bool = False, metric: s
     if partial:
         parts += [f"**Partial: {len(runs)} of {len(config.runs)} runs.**", ""]
     parts += [_LEGEND if error else _LEGEND_OF_METRIC.format(LABELS[metric], _BETTER[metric])]
-    signs = (*MARKS.values(), *DOUBTS.values()) if error else MARKS.values()
-    parts += [*(f"- {sign} {meaning}" for sign, meaning in signs if sign), ""]
+    parts += [*(f"- {sign} {meaning}" for sign, meaning in MARKS.values()), ""]
     for grid in found:
         parts += [f"## {grid.title}", "", *_rows(grid, metric), ""]
     return "\n".join([*parts, f"Runs: {len(runs)}. {provenance(runs)}" if runs else "Runs: none yet.", ""])
@@ -165,14 +161,14 @@ def markdown(config: Config, found: list[Grid], partial: bool = False, metric: s
 def _lines(config: Config, cell: Cell) -> Iterator[list[Any]]:
     """Yield a line for each of the study's seeds, or one without a seed where the study does not have the cell."""
     runs = {run.record.seed: run for run in cell.runs}
-    paper, checked = cell.paper_error, cell.paper.checked or None if cell.paper else None
+    paper = cell.paper_error
     mean, spread = (None if figure is None else round(figure, 4) for figure in (cell.error, cell.spread))
     together = [len(runs) or None, mean, spread]
     unknown = [None] * len(LABELS)
     for seed in sorted(config.seeds) if config.chosen(cell.dataset, cell.model) else [None]:
         place = [cell.dataset, cell.model, seed]
         if seed not in runs:
-            yield [*place, None, None, None, paper, None, checked, None, None, None, *together, *unknown]
+            yield [*place, None, None, None, paper, None, None, None, None, *together, *unknown]
             continue
         run = runs[seed]
         metrics = run.metrics
@@ -182,7 +178,7 @@ def _lines(config: Config, cell: Cell) -> Iterator[list[Any]]:
         rows, epochs = run.record.rows.train, run.record.epochs
         values = [metrics.value(name) for name in LABELS]
         others = [None if value is None else round(value, 6) for value in values]
-        yield [*place, error, low, high, paper, delta, checked, rows, epochs, status, *together, *others]
+        yield [*place, error, low, high, paper, delta, rows, epochs, status, *together, *others]
 
 
 def _rows(grid: Grid, metric: str) -> Iterator[str]:
@@ -213,4 +209,4 @@ def _text(cell: Cell, metric: str) -> str:
     if metric != "error_pct" or cell.paper is None or cell.paper.error is None:
         return ours
     delta = "" if cell.delta is None else f"{round(cell.delta, 2) + 0.0:+.2f}"
-    return f"{ours} / {cell.paper.error:.2f}{DOUBTS[cell.paper.checked][0]} / {delta}".strip()
+    return f"{ours} / {cell.paper.error:.2f} / {delta}".strip()

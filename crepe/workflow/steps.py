@@ -63,7 +63,7 @@ class Steps:
 
     def clean_config(self, wildcards: Wildcards) -> str:
         """The fields of the dataset's entry that its archive must match."""
-        return _json(self._dataset(wildcards.dataset, "csv_md5", "subset"))
+        return _json(self._dataset(wildcards.dataset, "csv", "subset"))
 
     def subset(self, wildcards: Wildcards) -> str:
         """Digest of the file that names a dataset's rows, if it has one and the file is there."""

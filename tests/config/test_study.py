@@ -99,14 +99,17 @@ def test_sources_have_the_published_figures():
         | {name: str(getattr(source, name) or "") for name in ("bytes", "sha256", "md5")}
         for key, source in sources
     ] == published
-    csv_md5 = {(line["dataset"], line["split"]): line["md5"] for line in table("csv_md5.csv")}
-    found = {
-        (key, split): getattr(entry.csv_md5, split)
-        for key, entry in config.load().catalog.datasets.items()
+    files = [
+        {"dataset": key, "split": split}
+        | {
+            name: str(getattr(getattr(catalog.datasets[key].csv, split), name) or "")
+            for name in ("md5", "sha256", "bytes")
+        }
+        for key in config.load().datasets
         for split in ("train", "test")
-        if entry.csv_md5
-    }
-    assert found == csv_md5
+        if catalog.datasets[key].csv
+    ]
+    assert files == table("csv_files.csv")
 
 
 def test_paper_schedule():
@@ -170,9 +173,9 @@ def test_overlay_chooses_datasets_models_seeds_and_schedule(tmp_path):
 
 
 def test_overlay_repoints_a_dataset():
-    entry = {"train_rows": 7, "csv_md5": None, "sources": [{"url": "here.tgz"}]}
+    entry = {"train_rows": 7, "csv": None, "sources": [{"url": "here.tgz"}]}
     found = config.load(json.dumps({"catalog": {"datasets": {"ag_news": entry}}})).dataset("ag_news")
-    assert (found.train_rows, found.test_rows, found.csv_md5) == (7, 7600, None)
+    assert (found.train_rows, found.test_rows, found.csv) == (7, 7600, None)
     assert [source.local for source in found.sources] == [Path("here.tgz")]
 
 

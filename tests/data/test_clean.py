@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from crepe import config, layout
 from crepe.cli import main
-from crepe.config.catalog import CsvDigests
+from crepe.config.catalog import CsvFile, CsvFiles
 from crepe.data import clean
 from crepe.errors import CrepeError
 from crepe.io.files import digest, read_json
@@ -302,13 +302,23 @@ def test_an_endless_line(tmp_path, monkeypatch):
     )
 
 
-def test_published_md5(tmp_path):
+def test_published_sizes_and_checksums(tmp_path):
     path = archive(tmp_path / "made-up.tgz", csv(GOOD))
     (tmp_path / "good.csv").write_bytes(csv(GOOD))
-    good = digest(tmp_path / "good.csv", "md5")
-    clean.clean("toys", dataset(2, csv_md5=CsvDigests(train=good, test=good)), path, tmp_path / "right")
-    message = refuse(tmp_path, csv(GOOD), csv(GOOD), about=dataset(2, csv_md5=CsvDigests(train=good, test="0" * 32)))
-    assert message.startswith(f"test.csv: md5 is {good}, not {'0' * 32} as published")
+    md5, sha256 = (digest(tmp_path / "good.csv", algorithm) for algorithm in ("md5", "sha256"))
+    size = len(csv(GOOD))
+
+    def about(**test):
+        return dataset(2, csv=CsvFiles(train=CsvFile(bytes=size, md5=md5), test=CsvFile(**test)))
+
+    clean.clean("toys", about(bytes=size, sha256=sha256, md5=md5), path, tmp_path / "right")
+    for name, test, fault in (
+        ("md5", {"md5": "0" * 32}, f"md5 is {md5}, not {'0' * 32} as published (`csv`); "),
+        ("sha256", {"sha256": "0" * 64, "md5": md5}, f"sha256 is {sha256}, not {'0' * 64} as published (`csv`); "),
+        ("bytes", {"bytes": size + 1, "md5": md5}, f"has {size} bytes, not {size + 1} as published (`csv`); "),
+    ):
+        message = refuse(tmp_path / name, csv(GOOD), csv(GOOD), about=about(**test))
+        assert message.startswith(f"test.csv: {fault}"), message
 
 
 def test_names_of_the_classes(tmp_path):

@@ -29,7 +29,7 @@ def test_the_papers_grid_is_whole():
     assert list(grid.models.values())[:2] == ["BoW", "BoW TFIDF"]
     assert grid.datasets["ag_news"] == "AG's News"
     paper = grid.cells["ag_news", "conv-small"].paper
-    assert (paper.error, paper.checked, paper.rows, paper.samples) == (15.65, "yes", 120000, 30 * 5000 * 128)
+    assert (paper.error, paper.rows, paper.samples) == (15.65, 120000, 30 * 5000 * 128)
     assert grid.cells["sogou_news", "conv-small-th"].paper.error is None
     assert grid.runs == []
 

@@ -55,9 +55,8 @@ def test_a_study_without_runs():
     }
     assert [line["seed"] for line in line("ag_news", "bow", "paper")] == ["0"]
     assert [line["seed"] for line in line("sogou_news", "conv-small-th", "paper")] == [""]
-    assert {line["checked"] for line in found} == {"", "yes", "no", "rounded"}
     assert text("paper").endswith("\nRuns: none yet.\n")
-    assert row("BoW", "paper")[:2] == ["/ 11.19 /", "/ 7.15~ /"]
+    assert row("BoW", "paper")[:2] == ["/ 11.19 /", "/ 7.15 /"]
     assert row("Lg. w2v Conv. Th.", "paper")[1] == ""
 
 
@@ -69,7 +68,6 @@ def test_the_papers_figures_are_carried_along():
         assert line["paper_error_pct"] == figure["error_pct"] or float(line["paper_error_pct"]) == float(
             figure["error_pct"]
         )
-        assert line["checked"] == figure["checked"]
     assert paper == {}
 
 
@@ -82,7 +80,7 @@ def test_runs_stand_beside_the_papers():
     (whole,), (part,), (own,) = line("ag_news", "bow"), line("ag_news-part", "bow"), line("pets", "conv-small")
     assert whole == {
         **{"dataset": "ag_news", "model": "bow", "seed": "0", "error_pct": "12.0", "ci_low": "6.0", "ci_high": "19.0"},
-        **{"paper_error_pct": "11.19", "delta": "0.81", "checked": "yes", "rows": "120000"},
+        **{"paper_error_pct": "11.19", "delta": "0.81", "rows": "120000"},
         "epochs": "7",
         "status": "complete",
         **{"seeds": "1", "mean_pct": "12.0", "std_pct": ""},
@@ -93,7 +91,7 @@ def test_runs_stand_beside_the_papers():
     assert part["status"] == "subset short"
     assert (part["rows"], part["delta"], part["paper_error_pct"]) == ("300", "-2.19", "11.19")
     assert own["status"] == "guessing"
-    assert (own["delta"], own["paper_error_pct"], own["checked"]) == ("", "", "")
+    assert (own["delta"], own["paper_error_pct"]) == ("", "")
     assert len(lines()) == 22 * 8 + 2 * 2
     assert row("BoW")[0] == "12.00 / 11.19 / +0.81"
     part = text()[text().index("## The study's own datasets") :]

@@ -198,7 +198,7 @@ CASES: dict[str, list[Case]] = {
         Case(
             "Another archive than the published one",
             "clean toys",
-            config=entry("datasets", "toys", csv_md5={"train": "0" * 32, "test": "1" * 32}),
+            config=entry("datasets", "toys", csv={"train": {"md5": "0" * 32}, "test": {"md5": "1" * 32}}),
         ),
     ],
     "CSV": [

@@ -254,7 +254,7 @@ def test_only_what_depends_on_a_change_runs_again(finished):
     assert after("config.yaml", {"seeds": [0, 1]}) == {"train": 2, "evaluate": 2, **tables}
     assert after("config.yaml", {"datasets": ["toys"]}) == tables
     assert after("models.yaml", {"catalog": {"models": {"bow": {"title": "Bag of words"}}}}) == tables
-    digests = {"catalog": {"datasets": {"toys": {"csv_md5": {"train": "0" * 32, "test": "0" * 32}}}}}
+    digests = {"catalog": {"datasets": {"toys": {"csv": {"train": {"md5": "0" * 32}, "test": {"md5": "0" * 32}}}}}}
     assert after("datasets.yaml", digests) == {"clean": 1, "encode": 1, "train": 1, "evaluate": 1, **tables}
 
 

@@ -28,7 +28,6 @@ from crepe.options import add_config, add_partial
 from crepe.records.history import History
 from crepe.records.quality import LABELS
 from crepe.results.grid import MARKS, Cell, Grid, Run, commands, grids, provenance
-from crepe.results.paper import DOUBTS
 from crepe.results.report.comparisons import FAMILIES, REFERENCES, Reference, family, figure3, references, statistics
 from crepe.results.report.layer import layer
 from crepe.results.report.plots import curve, relative, reliability
@@ -108,7 +107,6 @@ def page(config: Config, texts: bool = True, partial: bool = False) -> str:
         labels=LABELS,
         uneven=[cell.uneven for grid in found for cell in grid if cell.runs],
         marks=MARKS,
-        doubts=DOUBTS,
         verdicts=VERDICTS,
         provenance=provenance(runs) if runs else "",
         texts=texts,
