@@ -354,13 +354,31 @@ def test_command(tmp_path, monkeypatch, capsys):
 
 
 def test_genuine_archives(shared, tmp_path):
-    for key, about in json.loads((shared / "data/index.json").read_text()).items():
+    for key, about in json.loads((shared / "data2/index.json").read_text()).items():
         entry = dataset(about["train_rows"], about["test_rows"], about["fields"], about["classes"])
-        clean.clean(key, entry, shared / "data" / about["file"], tmp_path / key)
-        assert (
-            pl.read_parquet(tmp_path / key / "train.parquet")["label"]
-            .value_counts(sort=False)
-            .sort("label")["count"]
-            .to_list()
-            == about["train_per_class"]
-        )
+        clean.clean(key, entry, shared / "data2" / about["file"], tmp_path / key)
+        for split in about.keys() & {"train_per_class", "test_per_class"}:
+            labels = pl.read_parquet(tmp_path / key / f"{split.removesuffix('_per_class')}.parquet")["label"]
+            assert labels.value_counts(sort=False).sort("label")["count"].to_list() == about[split]
+
+
+def test_sogous_form(tmp_path):
+    # Pinyin with the tones as numbers, spaces at the ends, and articles of many lines.
+    rows = [
+        (
+            3,
+            "ti3 yu4 : zho1ng guo2 dui4 2 bi3 1 sheng4",
+            "be3i ji1ng shi2 jia1n 8 yue4 8 ri4 \n \n qiu2 dui4 zo3u le . ",
+        ),
+        (5, " nv3 ", ""),
+        (1, "qi4 che1", "mo2 te4 "),
+        (2, "ca2i ji1ng", "gu3 shi4"),
+        (4, "IT", "shu3 ma3 3G"),
+    ]
+    assert run(tmp_path, csv(rows), about=dataset(5, classes=5, english=False), test=csv(rows)) == [
+        (2, rows[0][1], "be3i ji1ng shi2 jia1n 8 yue4 8 ri4 \n \n qiu2 dui4 zo3u le ."),
+        (4, "nv3", ""),
+        (0, "qi4 che1", "mo2 te4"),
+        (1, "ca2i ji1ng", "gu3 shi4"),
+        (3, "IT", "shu3 ma3 3G"),
+    ]

@@ -131,11 +131,11 @@ def test_a_train_set_without_words(tmp_path):
     assert not (tmp_path / "shards").exists()
 
 
-@pytest.mark.parametrize("key", ["ag_news", "dbpedia", "yelp_review_full", "amazon_review_full"])
+@pytest.mark.parametrize("key", ["ag_news", "dbpedia", "yelp_review_full", "amazon_review_full", "yahoo_answers"])
 def test_genuine_rows(tmp_path, shared, key):
-    facts = json.loads((shared / "data/index.json").read_text())[key]
+    facts = json.loads((shared / "data2/index.json").read_text())[key]
     entry = dataset(facts["train_rows"], facts["test_rows"], facts["fields"], facts["classes"])
-    clean.clean(key, entry, shared / "data" / facts["file"], tmp_path / "clean")
+    clean.clean(key, entry, shared / "data2" / facts["file"], tmp_path / "clean")
     feature = Settings(vocab_size=50_000, max_n=5)
     encode.encode(key, "ngrams", feature, tmp_path / "clean", tmp_path / "shards")
     check_vocabulary(tmp_path / "shards", feature, fields(tmp_path / "clean/train.parquet"))
