@@ -131,7 +131,8 @@ def test_a_train_set_without_words(tmp_path):
     assert not (tmp_path / "shards").exists()
 
 
-@pytest.mark.parametrize("key", ["ag_news", "dbpedia", "yelp_review_full", "amazon_review_full", "yahoo_answers"])
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["ag_news", "dbpedia", "yelp_review_full", "yahoo_answers"])
 def test_genuine_rows(tmp_path, shared, key):
     facts = json.loads((shared / "data2/index.json").read_text())[key]
     entry = dataset(facts["train_rows"], facts["test_rows"], facts["fields"], facts["classes"])
