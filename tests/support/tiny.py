@@ -58,11 +58,21 @@ def copy(folder: Path) -> None:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, target)
-    # Another test may run beside this one.
-    profile = folder / "profiles/default/config.yaml"
-    profile.write_text(profile.read_text().replace("cores: all", "cores: 1"))
+    _take_one_core(folder)
     # Not used, only recorded.
     (folder / "environment.yml").write_text("name: crepe\n")
+
+
+def clone(folder: Path) -> None:
+    """Clone the repository, as it was last committed, to `folder`."""
+    run(ROOT, "git", "clone", "--quiet", str(ROOT), str(folder))
+    _take_one_core(folder)
+
+
+def _take_one_core(folder: Path) -> None:
+    """Leave the other cores to the tests that run beside this one."""
+    profile = folder / "profiles/default/config.yaml"
+    profile.write_text(profile.read_text().replace("cores: all", "cores: 1"))
 
 
 NEWTON = ("newton-counts", "newton-tfidf", "newton-ngrams", "newton-ngrams-tfidf", "newton-tfidf-l2")
@@ -132,9 +142,16 @@ def write(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=2))
 
 
+def read(path: Path) -> dict:
+    """A configuration file of the project."""
+    content = json.loads(path.read_text())
+    assert isinstance(content, dict)
+    return content
+
+
 def update(path: Path, change: dict) -> None:
     """Lay `change` over a configuration file of the project."""
-    write(path, merge(json.loads(path.read_text()), change))
+    write(path, merge(read(path), change))
 
 
 def commit(folder: Path) -> None:
