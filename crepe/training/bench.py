@@ -10,6 +10,10 @@ the channels-last ConvNet by `torch.compile`, on a GPU with its search for the f
 Each round trains and tests each of them for some seconds, one after the other, so that a busy machine slows them alike;
 the figures are medians over the rounds. A ratio is that of the engine to the fastest other form. A figure is null where
 the device does not multiply bfloat16 natively, or torch cannot compile.
+
+A linear model is compared with other libraries by whole trainings; see `crepe.training.peers`:
+
+    crepe bench --shards data/shards/ngrams/ag_news --model ngrams-tfidf --against scikit-learn fasttext
 """
 
 import argparse
@@ -29,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from crepe.config import load, sgd
+from crepe.config import Config, load, sgd
 from crepe.data import shards
 from crepe.errors import CrepeError
 from crepe.evaluation.prediction import rows_at_once
@@ -39,6 +43,7 @@ from crepe.models.convnet.network import ConvNet, cast_parameters
 from crepe.models.device import PRECISIONS, choose_precision, describe, enough_memory, own_device, set_up
 from crepe.models.lstm.network import LSTM
 from crepe.options import add_config, add_device, add_shards
+from crepe.training import peers
 from crepe.training.augmentation import read_train
 from crepe.training.optimizer import SGDW
 from crepe.training.sampler import Sampler
@@ -50,7 +55,8 @@ BATCHES = 8
 """Number of different batches in a measurement."""
 
 PHASES = ("train", "evaluate")
-AGAINST = ("padded", "compiled")
+PLAIN = ("padded", "compiled")
+AGAINST = (*PLAIN, *peers.AGAINST)
 
 Variant = tuple[Forward, Callable[[Batch], None]]
 """Two functions of a batch: the forward pass, and a training step."""
@@ -59,13 +65,15 @@ Variant = tuple[Forward, Callable[[Batch], None]]
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_shards(parser, required=True)
-    parser.add_argument(
-        "--model", metavar="KEY", required=True, help="key of a ConvNet or an LSTM in the configuration"
-    )
+    parser.add_argument("--model", metavar="KEY", required=True, help="key of a model in the configuration")
     add_config(parser)
     add_device(parser)
     parser.add_argument(
-        "--against", nargs="+", choices=AGAINST, default=["padded"], help="what to compare with (default: padded)"
+        "--against",
+        nargs="+",
+        choices=AGAINST,
+        help=f"what to compare with: {', '.join(PLAIN)} (default: {PLAIN[0]}), or for a linear model "
+        f"{', '.join(peers.AGAINST)} (default: {peers.AGAINST[0]})",
     )
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each variant (default: 5)")
     parser.add_argument("--json", action="store_true", help="print an object instead of a table")
@@ -73,26 +81,35 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
+    config = load(options.config)
+    known = peers.AGAINST if config.model(options.model).network.kind == "linear" else PLAIN
+    against = options.against or [known[0]]
+    for name in against:
+        if name not in known:
+            raise CrepeError(f"--against {name}", f"is nothing to compare {options.model} with", ", ".join(known))
+    if options.rounds < 1:
+        raise CrepeError(f"--rounds {options.rounds}", "must be 1 or more")
     with own_device(options.device) as device:
-        figures = bench(
-            options.shards, options.model, options.config, device, options.rounds, "compiled" in options.against
-        )
+        if known == peers.AGAINST:
+            figures = peers.bench(config, options.model, options.shards, device, options.rounds, against)
+        else:
+            figures = bench(config, options.model, options.shards, device, options.rounds, "compiled" in against)
     if options.json:
         print(json.dumps(figures, indent=2))
+    elif known == peers.AGAINST:
+        peers.show(figures)
     else:
         _print(figures)
 
 
 @enough_memory()
-def bench(
-    folder: Path, key: str, overlay: str | None, device: str, rounds: int, compiled: bool = False
-) -> dict[str, Any]:
+def bench(config: Config, key: str, folder: Path, device: str, rounds: int, compiled: bool = False) -> dict[str, Any]:
     """Measure the samples per second of each variant.
 
     Args:
-        folder: shards of the model's feature.
+        config: the configuration that has the model.
         key: key of the model.
-        overlay: see `crepe.config.load`.
+        folder: shards of its feature.
         device: see `crepe.models.device.choose_device`.
         rounds: measurements of each variant, 1 or more.
         compiled: measure a compiled ConvNet, too.
@@ -104,7 +121,7 @@ def bench(
         CrepeError: the model is no ConvNet and no LSTM, there are no such shards, or there is not enough memory.
     """
     place = set_up(device, deterministic=False)
-    spec = load(overlay).model(key)
+    spec = config.model(key)
     settings, recipe = spec.network, spec.recipe
     manifest = shards.Manifest.read(folder)
     if settings.kind not in ("convnet", "lstm") or manifest.feature != spec.model.feature:
@@ -112,8 +129,6 @@ def bench(
         raise CrepeError(f"--model {key}", fault)
     if not isinstance(recipe, sgd.Settings):
         raise CrepeError(f"--model {key}", f"is trained by {recipe.kind}, and batches of sgd are measured")
-    if rounds < 1:
-        raise CrepeError(f"--rounds {rounds}", "must be 1 or more")
     inputs = Inputs(vocab_size=manifest.symbols, length=spec.feature.max_length, classes=len(manifest.classes))
     network = settings.build(inputs)
     assert isinstance(network, ConvNet | LSTM)

@@ -38,7 +38,7 @@ from crepe.training.augmentation import Augmented
 from crepe.training.interruption import interruptible, take
 from crepe.training.loop import CHECKPOINT_SECONDS, Training
 
-BLOCK = 2**25
+BLOCK = 2**24
 """Most integers in a block of rows: what is needed to transpose a block is some 40 bytes for each."""
 CG_STEPS = 250
 """Most steps of conjugate gradients in an iteration."""
@@ -46,7 +46,7 @@ TEXT_BITS = 32
 """Bits of the number of a text in its block, in an integer that has the symbol above them."""
 RUN = 1024
 """Products that are summed by torch in one go, in the same order whatever the number of threads."""
-SHARE = 0.3
+SHARE = 0.5
 """Conjugate gradients end when the residual is this share of the gradient, or less near the minimum."""
 ARMIJO = 1e-4
 """Least share of the decrease that the gradient promises, for a step to be taken."""

@@ -64,7 +64,7 @@ def test_everything_declared_is_pinned_and_in_both() -> None:
     extras = project["optional-dependencies"]
     needed = [*project["dependencies"], *extras["workflow"], *extras["tools"]]
     names = {re.split(r"[\[<>=;]", name)[0].lower() for name in needed}
-    developers = {re.split(r"[\[<>=;]", name)[0].lower() for name in extras["dev"]}
+    developers = {re.split(r"[\[<>=;]", name)[0].lower() for name in [*extras["dev"], *extras["bench"]]}
     assert names | developers <= pins().keys()
     lines = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     conda = {RENAMED.get(name, name) for name in (line.split("=")[0] for line in lines if isinstance(line, str))}
