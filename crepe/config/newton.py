@@ -18,7 +18,7 @@ class Settings(Recipe):
 
     l2: PositiveFloat
     """Penalty: the objective is the mean loss over the train rows + l2 / 2 * the sum of the squared weights; the biases
-    are free. YAML takes `1e-5` for text: write `1.0e-5`."""
+    are free."""
     tolerance: Annotated[float, Limits(above=0, below=1)] = 0.01
     """End when the gradient norm has fallen to this share of what it was at the start."""
     max_iterations: PositiveInt = 100

@@ -30,8 +30,7 @@ class Settings(Recipe):
     momentum: Probability
     """Share of the last step that goes into the next: 0 or more, below 1."""
     weight_decay: NonNegativeFloat
-    """Weight decay, decoupled from gradient and momentum: `p = p * (1 - learning_rate * weight_decay) + m`.
-    YAML takes `1e-5` for text: write `1.0e-5`."""
+    """Weight decay, decoupled from gradient and momentum: `p = p * (1 - learning_rate * weight_decay) + m`."""
     batches_per_epoch: PositiveInt | None = None
     """Batches in an epoch. The dataset's own number if absent."""
     max_grad_norm: PositiveFloat | None = None

@@ -18,6 +18,9 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 _shown = _SHORT.repr
 
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", re.ASCII)
+"""Numbers such as `1e-5`, which PyYAML (YAML 1.1) takes for text. DVC writes them so."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
@@ -247,8 +250,8 @@ def _convert(value: Any, type_: Any, key: str, source: Path | str) -> Any:
         return type_.parse(value, key, source)
     if type_ is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if type_ is float and isinstance(value, str) and _is_number(value):
-        raise _error(source, key, f"{_shown(value)} is text to YAML", "write it with a point, as 1.0e-5")
+    if type_ is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
+        value = float(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise _error(source, key, f"expected a finite number, found {_shown(value)}")
     if not isinstance(value, type_) or (isinstance(value, bool) and type_ is not bool):
@@ -282,11 +285,3 @@ def _join(key: str, name: object) -> str:
 
 def _error(source: Path | str, key: str, fault: str, remedy: str = "") -> CrepeError:
     return CrepeError(f"{source}: {key}" if key else source, fault, remedy)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -11,7 +11,9 @@ import os
 import platform
 import shlex
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TextIO
 
 from crepe import layout
@@ -213,8 +215,34 @@ class Steps:
     # --- Order and threads
 
     def train_priority(self, wildcards: Wildcards) -> float:
-        """Priority of a training: short ones first, and all of them before encoding, so that no GPU waits for work."""
+        """Priority of a training: short ones first."""
         return 10_000 / self.train_minutes(wildcards)
+
+    def data_priority(self, wildcards: Wildcards) -> float:
+        """Priority of a step that makes data: a little less than that of the shortest training that needs it.
+
+        So no long training begins before the data of short ones is there, and of two that are ready, one that makes
+        data and one that trains, the training begins.
+        """
+        needed = dict(wildcards)
+        return 0.9 * max(
+            (
+                self.train_priority(run)
+                for run, keys in self._training_needs
+                if all(keys.get(name, key) == key for name, key in needed.items())
+            ),
+            default=0.0,
+        )
+
+    @cached_property
+    def _training_needs(self) -> list[tuple[Wildcards, dict[str, str | None]]]:
+        """The trainings of the study, each with the keys of its data."""
+        found = []
+        for dataset, model, _ in self.config.runs:
+            entry = self.config.model(model).model
+            run = SimpleNamespace(dataset=dataset, model=model)
+            found.append((run, {"dataset": dataset, "feature": entry.feature, "vectors": entry.vectors}))
+        return found
 
     def model_threads(self, wildcards: Wildcards) -> int:
         """Threads of a training or a test: 1 on a GPU; on a CPU, the cores that each of the jobs at a time has."""

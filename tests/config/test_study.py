@@ -312,8 +312,13 @@ def test_a_missing_key_is_named():
             "training.convnet.learning_rate: must be more than 0, found 0.0",
         ),
         (
-            {"training": {"convnet": {"weight_decay": "1e-5"}}},
-            "training.convnet.weight_decay: '1e-5' is text to YAML",
+            {"training": {"convnet": {"weight_decay": "0.5"}}},
+            "training.convnet.weight_decay: expected float, found '0.5'",
+        ),
+        ({"training": {"convnet": {"epochs": "1e1"}}}, "training.convnet.epochs: expected int, found '1e1'"),
+        (
+            {"training": {"convnet": {"weight_decay": "1e999"}}},
+            "training.convnet.weight_decay: expected a finite number, found inf",
         ),
         (
             {"training": {"convnet": {"learning_rate": float("nan")}}},

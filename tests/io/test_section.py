@@ -48,6 +48,19 @@ def test_a_variant_is_read_back():
     assert Settings.parse(PLAIN) == found.shape
 
 
+@pytest.mark.parametrize(("text", "number"), [("1e-05", 1e-05), ("2.5E+3", 2500.0), ("-1e2", -100.0), (".5e1", 5.0)])
+def test_a_number_with_an_exponent_may_be_text(text, number):
+    """As YAML 1.1 takes it."""
+    found = Point.parse({"x": 1, "y": text}).y
+    assert (type(found), found) == (float, number)
+
+
+@pytest.mark.parametrize("text", ["0.5", "1", "e5", "1e", "1e5 ", "\N{ARABIC-INDIC DIGIT ONE}e5", "inf", "nan"])
+def test_other_text_is_no_number(text):
+    with pytest.raises(CrepeError, match="expected float, found"):
+        Point.parse({"x": 1, "y": text})
+
+
 @pytest.mark.parametrize(
     ("shape", "subject", "fault"),
     [

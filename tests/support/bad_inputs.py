@@ -113,9 +113,9 @@ CASES: dict[str, list[Case]] = {
         Case("A mapping in the place of a list", "table", config={"models": {"bow": 1}}),
         Case("A section that is empty", "table", config={"catalog": {"datasets": {"toys": None}}}),
         Case(
-            "A number that YAML takes for text",
+            "A number in quotation marks",
             "table",
-            put("bad.yaml", "training: {convnet: {weight_decay: 1e-5}}"),
+            put("bad.yaml", "training: {convnet: {weight_decay: '0.5'}}"),
             "bad.yaml",
         ),
         Case(

@@ -19,13 +19,12 @@ def study(tmp_path_factory):
 )
 def test_what_is_killed_ends_with_the_same_bytes(study, phase, way):
     (step,) = [step for step in study.steps if step.phase == phase]
-    study.strike(step, way, most=1)
-    assert study.survived == study.kills
-
-
-def test_all_were_killed(study):
-    """Else the tests above would show nothing."""
-    assert study.kills.total() > 0
+    for _ in range(10):
+        study.strike(step, way, most=1)
+        # It may have ended before the kill.
+        if study.kills[phase, way]:
+            break
+    assert study.survived[phase, way] == study.kills[phase, way] > 0
 
 
 def test_harm_is_noticed(study):

@@ -148,7 +148,7 @@ def changes_make_what_depends_on_them(folder: Path) -> None:
 
 
 def an_experiment_is_applied(folder: Path) -> None:
-    change = f"{OVERLAY}:training.counts.learning_rate=0.02"
+    change = f"{OVERLAY}:training.counts.learning_rate=2e-02"
     text = tiny.run(folder, "dvc", "exp", "run", "--temp", "-S", change, "--name", "faster", PIPELINE)
     assert started(text) == ROW
     tiny.run(folder, "dvc", "exp", "apply", "faster")

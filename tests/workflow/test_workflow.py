@@ -69,6 +69,25 @@ def test_every_job_says_what_it_needs_of_the_machine(plan):
         assert "    benchmark: logs/" in text
 
 
+def test_short_rows_come_first_with_their_data_and_a_model_is_tested_right_after_its_training(plan):
+    priority = {}
+    for rule, text in re.findall(r"^rule (\w+):\n((?:    .*\n)+)", plan[0], flags=re.M):
+        wildcards = re.search("^    wildcards: (.*)", text, flags=re.M)
+        found = re.search("^    priority: (.*)", text, flags=re.M)
+        if wildcards and found:
+            priority[rule, *re.findall(r"=([^,\s]+)", wildcards[1])] = float(found[1])
+    train = {key[1:]: value for key, value in priority.items() if key[0] == "train"}
+    assert (
+        train["ag_news", "bow", "0"] > train["ag_news", "conv-small-th", "0"] > train["ag_news", "conv-large-th", "0"]
+    )
+    assert min(value for key, value in priority.items() if key[0] == "evaluate") > max(train.values())
+    # Their data, too, but a training that can begin begins.
+    for dataset in ("ag_news", "dbpedia"):
+        for rule, *keys in ("download", dataset), ("clean", dataset), ("encode", "words", dataset):
+            data = next(value for key, value in priority.items() if key[0] == rule and {*key[1:]} == {*keys})
+            assert train[dataset, "bow", "0"] > data > train["ag_news", "conv-small-th", "0"]
+
+
 def test_the_board_has_the_steps_and_runs_of_the_plan(plan, monkeypatch):
     planned = set()
     for rule, text in re.findall(r"^rule (\w+):\n((?:    .*\n)+)", plan[0], flags=re.M):

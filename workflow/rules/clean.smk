@@ -11,6 +11,7 @@ rule clean:
         layout.log("clean", "{dataset}"),
     benchmark:
         layout.log("clean", "{dataset}", suffix="tsv")
+    priority: steps.data_priority
     conda:
         "../envs/data.yml"
     threads: 1

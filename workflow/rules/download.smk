@@ -30,6 +30,7 @@ rule download:
         layout.log("download", "{dataset}"),
     benchmark:
         layout.log("download", "{dataset}", suffix="tsv")
+    priority: steps.data_priority
     conda:
         "../envs/data.yml"
     threads: 1

@@ -16,6 +16,7 @@ rule encode:
         layout.log("encode", "{feature}", "{dataset}"),
     benchmark:
         layout.log("encode", "{feature}", "{dataset}", suffix="tsv")
+    priority: steps.data_priority
     conda:
         "../envs/data.yml"
     threads: steps.encode_threads

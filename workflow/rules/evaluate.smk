@@ -11,8 +11,8 @@ rule evaluate:
         layout.log(study.name, "evaluate", "{dataset}", "{model}", "{seed}"),
     benchmark:
         layout.log(study.name, "evaluate", "{dataset}", "{model}", "{seed}", suffix="tsv")
-    # Each model is tested right after its training.
-    priority: 1
+    # Each model is tested right after its training, whose priority is lower.
+    priority: 10_000
     conda:
         "../envs/train.yml"
     threads: steps.model_threads

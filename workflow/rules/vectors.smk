@@ -10,6 +10,7 @@ rule vectors:
         layout.log("vectors", "{vectors}", "{feature}", "{dataset}"),
     benchmark:
         layout.log("vectors", "{vectors}", "{feature}", "{dataset}", suffix="tsv")
+    priority: steps.data_priority
     conda:
         "../envs/data.yml"
     threads: steps.vectors_threads
