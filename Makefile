@@ -5,12 +5,13 @@
 # make example  the workflow on the smallest study (.test/), with Snakemake's report of it
 # make upgrade  renews the pinned versions and prints what changed
 # make chaos  kills every phase at random moments and compares what comes out (tests/support/chaos.py)
+# make rehearsal SCALE=0.01  the paper's study on made-up archives; goes on where it stopped (tests/support/rehearsal.py)
 # make screenshots STUDY=results/demo   the README's pictures of a study's report
 PYTHON ?= $(firstword $(shell command -v python3.11 python3))
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo quick test check example upgrade chaos screenshots
+.PHONY: demo quick test check example upgrade chaos rehearsal screenshots
 .NOTPARALLEL:
 
 demo: .venv/installed
@@ -45,6 +46,9 @@ upgrade: .venv/installed
 
 chaos: .venv/installed
 	python -m tests.support.chaos
+
+rehearsal: .venv/installed
+	python -m tests.support.rehearsal --scale $(or $(SCALE),0.01) $(ARGS)
 
 screenshots: .venv/installed
 	python docs/screenshots.py $(or $(STUDY),results/demo)

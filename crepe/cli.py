@@ -42,6 +42,7 @@ TOOLS = {
     "export": ("crepe.inference.export", "export a trained model as ONNX, in a folder with a model card"),
     "serve": ("crepe.inference.serve", "serve a trained model over HTTP, with a web page"),
     "bench": ("crepe.training.bench", "measure the engine against plain forms of a network"),
+    "plan": ("crepe.workflow.plan", "estimate what a study takes, before it runs"),
     "record": ("crepe.workflow.record", "run a study's workflow and record its data and models with DVC"),
     "pipeline": ("crepe.workflow.pipeline", "write a study's DVC pipeline"),
     "init-dataset": ("crepe.own_data.init_dataset", "make a dataset and a study from your own table of texts"),

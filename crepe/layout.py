@@ -8,12 +8,12 @@ from pathlib import Path
 # --- Configuration
 
 CONFIG = Path("config")
-MACHINE = "machine.yaml"
-"""How fast a machine trains, for time limits."""
-CONFIG_FILES = ("config.yaml", "datasets.yaml", "models.yaml", MACHINE)
+CONFIG_FILES = ("config.yaml", "datasets.yaml", "models.yaml")
 """Files of `CONFIG` that make the default configuration, in the order in which they are merged."""
 PAPER = CONFIG / "paper"
 """The paper's figures, as CSV."""
+SPEEDS = CONFIG / "speeds.csv"
+"""Measured speeds of machines: see `crepe.records.speeds`."""
 
 
 def installed(path: Path) -> Path:

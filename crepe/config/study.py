@@ -25,7 +25,7 @@ from crepe.config.catalog import (
 from crepe.config.recipe import Recipe
 from crepe.errors import CrepeError
 from crepe.features import FeatureSettings
-from crepe.io.section import Limits, PositiveInt, Section
+from crepe.io.section import Limits, Section
 from crepe.models import NetworkSettings
 
 Item = TypeVar("Item")
@@ -60,9 +60,8 @@ class Config(Section):
     """Recipes, by name."""
     catalog: Catalog
     """Datasets, features, networks and models to choose from."""
-    samples_per_second: dict[Key, PositiveInt] = dataclasses.field(default_factory=dict)
-    """Samples that this machine trains in a second, by network, for the time limits of jobs on a cluster. 1000 for a
-    network that is not listed."""
+    machine: str = "small GPU"
+    """Machine of `config/speeds.csv` whose speeds give the time limits of jobs on a cluster; changes no result."""
 
     def __post_init__(self) -> None:
         for kind, keys, catalog in (
@@ -129,10 +128,6 @@ class Config(Section):
             CrepeError: there are none of that name.
         """
         return _lookup(self.catalog.vectors, "vectors", key)
-
-    def speed(self, model: str) -> int:
-        """Samples of a model that this machine trains in a second, as the configuration estimates them."""
-        return self.samples_per_second.get(self.model(model).model.network, 1000)
 
     def model(self, key: str) -> ModelSpec:
         """The model `key` of the catalog with the parts that its entry names.

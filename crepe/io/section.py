@@ -99,7 +99,8 @@ RENAMED: Mapping[str, str] = {
         size="vector_size",
         least="min_count",
     ),
-    "catalog.models.*.speed": "is the network's entry of samples_per_second in config/machine.yaml now",
+    "catalog.models.*.speed": "was removed; `machine` names a machine of config/speeds.csv",
+    "samples_per_second": "was removed; `machine` names a machine of config/speeds.csv",
     **_renamed("catalog.vectors.*", size="vector_size", least="min_count"),
     **_renamed(
         "catalog.networks.*",

@@ -37,12 +37,14 @@ from crepe.config import Config, load, sgd
 from crepe.data import shards
 from crepe.errors import CrepeError
 from crepe.evaluation.prediction import rows_at_once
+from crepe.layout import SPEEDS
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Batch, Split
 from crepe.models.convnet.network import ConvNet, cast_parameters
 from crepe.models.device import PRECISIONS, choose_precision, describe, enough_memory, own_device, set_up
 from crepe.models.lstm.network import LSTM
 from crepe.options import add_config, add_device, add_shards
+from crepe.records.speeds import Speed, Speeds
 from crepe.training import peers
 from crepe.training.augmentation import read_train
 from crepe.training.optimizer import SGDW
@@ -76,6 +78,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         f"{', '.join(peers.AGAINST)} (default: {peers.AGAINST[0]})",
     )
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each variant (default: 5)")
+    parser.add_argument("--save", action="store_true", help=f"add the engine's speeds to {SPEEDS}, for `crepe plan`")
     parser.add_argument("--json", action="store_true", help="print an object instead of a table")
 
 
@@ -89,17 +92,43 @@ def main(options: argparse.Namespace) -> None:
             raise CrepeError(f"--against {name}", f"is nothing to compare {options.model} with", ", ".join(known))
     if options.rounds < 1:
         raise CrepeError(f"--rounds {options.rounds}", "must be 1 or more")
+    if options.save and known == peers.AGAINST:
+        raise CrepeError("--save", "takes ConvNets and LSTMs; of a linear model, `crepe train` records the speed")
     with own_device(options.device) as device:
         if known == peers.AGAINST:
             figures = peers.bench(config, options.model, options.shards, device, options.rounds, against)
         else:
             figures = bench(config, options.model, options.shards, device, options.rounds, "compiled" in against)
+    if options.save:
+        Speeds.read(SPEEDS if SPEEDS.exists() else None).extended(measured(figures)).write()
     if options.json:
         print(json.dumps(figures, indent=2))
     elif known == peers.AGAINST:
         peers.show(figures)
     else:
         _print(figures)
+
+
+def measured(figures: dict[str, Any]) -> list[Speed]:
+    """Return the engine's speeds of a measurement, as config/speeds.csv has them: in the fastest precision.
+
+    Args:
+        figures: see `bench`.
+    """
+    found = {name: speed for name, speed in figures["train"].items() if name.startswith("engine") and speed}
+    fastest = max(found, key=lambda name: found[name])
+    source = f"{fastest.removeprefix('engine_')}, {figures['threads']} threads, torch {figures['torch']}"
+    return [
+        Speed(
+            machine=figures["device_name"],
+            step=phase,
+            kind=figures["network"],
+            codes=figures["codes"],
+            rows_per_second=figures[phase][fastest],
+            source=f"{source}, median of {figures['rounds']}",
+        )
+        for phase in PHASES
+    ]
 
 
 @enough_memory()
@@ -171,6 +200,8 @@ def bench(config: Config, key: str, folder: Path, device: str, rounds: int, comp
     work = 3 * operations(network, train.lengths)
     return {
         "model": key,
+        "network": spec.model.network,
+        "codes": round(float(np.minimum(train.lengths, network.length).mean()), 1),
         "dataset": manifest.dataset,
         "batch_size": recipe.batch_size,
         "device": place.type,

@@ -58,7 +58,7 @@ def text(path: Path, overlay: Path, subsets: Iterable[str] = ()) -> str:
     root = "/".join([".."] * len(path.parent.parts))
     configuration = [
         # The speed of a machine changes no result.
-        *(str(layout.CONFIG / name) for name in layout.CONFIG_FILES if name != layout.MACHINE),
+        *(str(layout.CONFIG / name) for name in layout.CONFIG_FILES),
         overlay.as_posix(),
     ]
     stage: dict[str, Any] = {

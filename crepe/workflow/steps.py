@@ -7,6 +7,7 @@ whose function asks for `output`: Snakemake takes no notice of changes in those.
 
 import hashlib
 import json
+import math
 import os
 import platform
 import shlex
@@ -17,14 +18,16 @@ from types import SimpleNamespace
 from typing import Any, TextIO
 
 from crepe import layout
-from crepe.config import Config, load, merge
+from crepe.config import Config, load, merge, newton
 from crepe.config.catalog import Dataset, Thesaurus, Vectors
 from crepe.config.jobs import jobs
 from crepe.data import store
 from crepe.io.files import digest
+from crepe.records.speeds import Speeds
 from crepe.text import word2vec
 from crepe.workflow import lock
 from crepe.workflow.code import code, solvers
+from crepe.workflow.costs import Costs, Need
 
 Wildcards = Any
 """Snakemake's wildcards: attributes by name, and a mapping by `dict`."""
@@ -34,6 +37,9 @@ SECTIONS = {"dataset": "datasets", "thesaurus": "thesauri", "published": "vector
 
 PLACES = {"dataset": layout.archive, "thesaurus": layout.thesaurus, "published": layout.published_vectors}
 """Wildcard of a download and its output."""
+
+MARGIN = 1.5
+"""Requests of time and memory are so many times what is expected."""
 
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd")
 """Devices of NVIDIA's and AMD's drivers."""
@@ -49,6 +55,7 @@ class Steps:
 
     def __init__(self, config: Config, workflow: Any) -> None:
         self.config, self._workflow = config, workflow
+        self._costs = Costs(config, Speeds.read(), config.machine)
         self._alive: TextIO | None = None
 
     # --- Parameters: the settings that a step depends on, as JSON. All values are there, defaults too, so that a
@@ -261,50 +268,51 @@ class Steps:
         """Threads of `crepe vectors`: 2 where word2vec learns vectors."""
         return 1 if self.config.vectors(wildcards.vectors).sources else word2vec.PARTS
 
-    # --- Needs of a job, for a scheduler: minutes and megabytes, generous estimates
+    # --- Needs of a job, for a scheduler: what `crepe plan` says, with a margin for slower machines and longer texts
 
     def download_minutes(self, wildcards: Wildcards) -> int:
         """Time limit at a megabyte a second."""
         return 30 + max(source.bytes or 0 for source in self._entry(wildcards).sources) // 60_000_000
 
-    def text_minutes(self, wildcards: Wildcards) -> int:
-        """Time limit at 2,000 rows a second."""
-        return 10 + self._rows(wildcards) // 120_000
+    def clean_minutes(self, wildcards: Wildcards) -> int:
+        """Time limit of cleaning."""
+        return _minutes(self._costs.clean(wildcards.dataset))
 
-    def word_minutes(self, wildcards: Wildcards) -> int:
-        """Time limit at 200 rows a second, for word2vec and k-means."""
-        return 10 + self._rows(wildcards) // 12_000
+    def clean_mb(self, wildcards: Wildcards) -> int:
+        """Memory for cleaning."""
+        return _megabytes(self._costs.clean(wildcards.dataset))
+
+    def encode_minutes(self, wildcards: Wildcards) -> int:
+        """Time limit of encoding."""
+        return _minutes(self._costs.encode(wildcards.feature, wildcards.dataset))
+
+    def encode_mb(self, wildcards: Wildcards) -> int:
+        """Memory for encoding."""
+        return _megabytes(self._costs.encode(wildcards.feature, wildcards.dataset))
+
+    def vectors_minutes(self, wildcards: Wildcards) -> int:
+        """Time limit of finding or learning word vectors."""
+        return _minutes(self._costs.vectors(**dict(wildcards)))
+
+    def vectors_mb(self, wildcards: Wildcards) -> int:
+        """Memory for word vectors."""
+        return _megabytes(self._costs.vectors(**dict(wildcards)))
 
     def train_minutes(self, wildcards: Wildcards) -> int:
-        """Time limit of a training at the model's speed, tests after each epoch included."""
-        recipe = self.config.model(wildcards.model).recipe
-        dataset = self.config.dataset(wildcards.dataset)
-        samples = recipe.work(dataset.batches_per_epoch, dataset.train_rows, dataset.test_rows)
-        return 30 + samples // (60 * self.config.speed(wildcards.model))
+        """Time limit of a training, tests after each epoch included."""
+        return 20 + _minutes(self._costs.train(wildcards.dataset, wildcards.model, newton.PASSES))
+
+    def train_mb(self, wildcards: Wildcards) -> int:
+        """Memory for a training."""
+        return _megabytes(self._costs.train(wildcards.dataset, wildcards.model))
 
     def evaluate_minutes(self, wildcards: Wildcards) -> int:
-        """Time limit of a test at the model's speed."""
-        return 10 + self.config.dataset(wildcards.dataset).test_rows // (60 * self.config.speed(wildcards.model))
+        """Time limit of a test."""
+        return _minutes(self._costs.evaluate(wildcards.dataset, wildcards.model))
 
-    def model_mb(self, wildcards: Wildcards) -> int:
-        """Memory for the encoded data, twice, and for the model with its checkpoint.
-
-        A byte of AG's News' text is 1.0 of characters, 0.7 of words, 0.8 of places for synonyms, 1.6 of n-grams; of
-        n-grams it is more where words are shorter and fewer, as in Sogou's Pinyin.
-        """
-        feature = self.config.model(wildcards.model).feature
-        bytes_each = 3 if feature.kind == "ngrams" else 2 if feature.thesaurus else 1
-        return 6_000 + 2 * bytes_each * self._text_mb(wildcards)
-
-    def _text_mb(self, wildcards: Wildcards) -> int:
-        """Size of a dataset's texts: three times that of its archive if it is all of it, or else 1,014 bytes a row."""
-        dataset = self.config.dataset(wildcards.dataset)
-        packed = 0 if dataset.subset else max(source.bytes or 0 for source in dataset.sources)
-        return (3 * packed or 1_014 * self._rows(wildcards)) // 1_000_000
-
-    def _rows(self, wildcards: Wildcards) -> int:
-        dataset = self.config.dataset(wildcards.dataset)
-        return dataset.train_rows + dataset.test_rows
+    def evaluate_mb(self, wildcards: Wildcards) -> int:
+        """Memory for a test."""
+        return _megabytes(self._costs.evaluate(wildcards.dataset, wildcards.model))
 
     # --- Downloads
 
@@ -314,6 +322,14 @@ class Steps:
         if kind == "dataset":
             return self.config.dataset(key)
         return self.config.thesaurus(key) if kind == "thesaurus" else self.config.vectors(key)
+
+
+def _minutes(need: Need) -> int:
+    return 10 + math.ceil(MARGIN * need.seconds / 60)
+
+
+def _megabytes(need: Need) -> int:
+    return math.ceil(MARGIN * need.memory / 1e6)
 
 
 def has_gpu() -> bool:

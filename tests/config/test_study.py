@@ -252,7 +252,7 @@ def written(path):
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
 
 
-COLLECTIONS = {("training",), ("samples_per_second",)} | {
+COLLECTIONS = {("training",)} | {
     ("catalog", name) for name in ("datasets", "thesauri", "features", "networks", "models", "vectors")
 }
 

@@ -33,7 +33,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, content: bytes, answers: tuple[Answer, ...]) -> None:
+    def __init__(self, content: bytes | memoryview, answers: tuple[Answer, ...]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.answers = content, answers
         self.paths: list[str] = []
@@ -52,7 +52,7 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(content: bytes, *answers: Answer, certificate: Path | None = None) -> Iterator[Server]:
+def serving(content: bytes | memoryview, *answers: Answer, certificate: Path | None = None) -> Iterator[Server]:
     """A server for as long as the block; with a certificate (and key, in one file) it speaks https."""
     server = Server(content, answers)
     if certificate is not None:
@@ -104,7 +104,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
 
-    def partial(self) -> bytes:
+    def partial(self) -> bytes | memoryview:
         """Send the headers that a good server sends; returns the bytes that belong behind them."""
         content, start = self.server.content, self.asked
         kind = {"Content-Type": "application/x-gzip"}
@@ -322,7 +322,7 @@ def chunked(end: bool) -> Answer:
         content = handler.server.content
         for start in range(0, len(content), 50_000):
             piece = content[start : start + 50_000]
-            handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), bytes(piece)))
         if end:
             handler.wfile.write(b"0\r\n\r\n")
 

@@ -66,7 +66,6 @@ OUTER = """
 configfile: "{project}/config/config.yaml"
 configfile: "{project}/config/datasets.yaml"
 configfile: "{project}/config/models.yaml"
-configfile: "{project}/config/machine.yaml"
 configfile: "{project}/config/demo.yaml"
 
 module crepe:

@@ -16,8 +16,8 @@ rule clean:
         "../envs/data.yml"
     threads: 1
     resources:
-        mem_mb=8_000,
-        runtime=steps.text_minutes,
+        mem_mb=steps.clean_mb,
+        runtime=steps.clean_minutes,
     params:
         code=code("clean"),
         config=steps.clean_config,

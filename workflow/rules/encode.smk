@@ -21,8 +21,8 @@ rule encode:
         "../envs/data.yml"
     threads: steps.encode_threads
     resources:
-        mem_mb=8_000,
-        runtime=steps.word_minutes,
+        mem_mb=steps.encode_mb,
+        runtime=steps.encode_minutes,
     params:
         code=steps.encode_code,
         config=steps.encode_config,

@@ -18,7 +18,7 @@ rule evaluate:
     threads: steps.model_threads
     resources:
         gpu=1,
-        mem_mb=steps.model_mb,
+        mem_mb=steps.evaluate_mb,
         runtime=steps.evaluate_minutes,
     params:
         code=steps.evaluate_code,

@@ -17,7 +17,7 @@ rule train:
     threads: steps.model_threads
     resources:
         gpu=1,
-        mem_mb=steps.model_mb,
+        mem_mb=steps.train_mb,
         runtime=steps.train_minutes,
     params:
         code=steps.train_code,

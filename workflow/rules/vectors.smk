@@ -15,8 +15,8 @@ rule vectors:
         "../envs/data.yml"
     threads: steps.vectors_threads
     resources:
-        mem_mb=8_000,
-        runtime=steps.word_minutes,
+        mem_mb=steps.vectors_mb,
+        runtime=steps.vectors_minutes,
     params:
         code=code("vectors"),
         config=steps.vectors_config,

@@ -1,0 +1,211 @@
+"""What the jobs of a study take, computed before anything runs: seconds, memory and bytes on disk.
+
+Seconds come from measured speeds (`crepe.records.speeds`), sizes from the datasets' rows and archives, as the catalog
+has them. The constants here were measured; docs/performance.md has the measurements. The rules ask a scheduler for
+these figures with a margin (`crepe.workflow.steps`); `crepe plan` adds them up as they are.
+"""
+
+import math
+from dataclasses import dataclass
+
+from crepe.config import Config, newton
+from crepe.config.jobs import Job
+from crepe.models import convnet, linear, lstm
+from crepe.records.speeds import Cost, Speeds
+
+UNPACKED = 2.7
+"""Bytes of text in a byte of an archive: 2.5 to 2.9 for the paper's datasets, 3.6 for Sogou's."""
+ROW_BYTES = 1_014
+"""Bytes of a text, of archives whose size is not known."""
+CODES = {"characters": 1.0, "words": 0.18, "ngrams": 0.4, "means": 0.17}
+"""Codes in a byte of text, by kind of feature; 1 for other kinds."""
+PASSES = 60
+"""Passes over the train rows that Newton's method takes; 40 to 58 were counted. Limits have more: `newton.PASSES`."""
+START = 4.0
+"""Seconds to start the process of a step."""
+BANDWIDTH = 10.0
+"""Megabytes a second of a download."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a job takes."""
+
+    seconds: float = 0.0
+    basis: str = "measured"
+    """See `crepe.records.speeds.Cost`."""
+    memory: float = 0.3e9
+    """Bytes at most."""
+    disk: float = 0.0
+    """Bytes of what it leaves."""
+
+
+class Costs:
+    """The needs of a study's jobs on a machine.
+
+    Args:
+        config: the study.
+        speeds: measured speeds.
+        machine: name of the machine in these.
+        bandwidth: megabytes a second of downloads.
+    """
+
+    def __init__(self, config: Config, speeds: Speeds, machine: str, bandwidth: float = BANDWIDTH) -> None:
+        self.config, self.speeds, self.machine, self.bandwidth = config, speeds, machine, bandwidth
+
+    def need(self, job: Job) -> Need:
+        """What a job takes."""
+        match job.rule:
+            case "download" | "thesaurus" | "published":
+                size = self.download_bytes(job.rule, job.keys[0])
+                return Need(START + size / 1e6 / self.bandwidth, disk=size)
+            case "clean":
+                return self.clean(*job.keys)
+            case "encode":
+                return self.encode(*job.keys)
+            case "vectors":
+                return self.vectors(*job.keys)
+            case "train":
+                return self.train(job.keys[0], job.keys[1])
+            case "evaluate":
+                return self.evaluate(job.keys[0], job.keys[1])
+        return Need(START)
+
+    # --- Sizes
+
+    def download_bytes(self, rule: str, key: str) -> int:
+        """Bytes of a download; 0 if it is a file of this machine, or no source says."""
+        catalog = self.config.catalog
+        sources = {
+            "download": lambda: catalog.datasets[key].sources,
+            "thesaurus": lambda: catalog.thesauri[key].sources,
+            "published": lambda: catalog.vectors[key].sources,
+        }[rule]()
+        return max((source.bytes or 0 for source in sources if source.local is None), default=0)
+
+    def rows(self, dataset: str) -> int:
+        """Train and test rows of a dataset."""
+        entry = self.config.dataset(dataset)
+        return entry.train_rows + entry.test_rows
+
+    def text_bytes(self, dataset: str) -> float:
+        """Bytes of text of a row, on average: by the published sizes of its CSV files, or by that of its archive."""
+        entry = self.config.dataset(dataset)
+        sizes = [file and file.bytes for file in (entry.csv.train, entry.csv.test)] if entry.csv else [None]
+        if all(sizes):
+            return sum(size or 0 for size in sizes) / self.rows(dataset)
+        packed = 0 if entry.subset else max((source.bytes or 0 for source in entry.sources), default=0)
+        return UNPACKED * packed / self.rows(dataset) or ROW_BYTES
+
+    def codes(self, feature: str, dataset: str) -> float:
+        """Codes of a row that a network reads, on average, if texts' lengths are distributed exponentially."""
+        settings = self.config.feature(feature)
+        mean = CODES.get(settings.kind, 1.0) * self.text_bytes(dataset)
+        return mean * -math.expm1(-settings.max_length / mean) if settings.max_length else mean
+
+    def encoded_bytes(self, feature: str, dataset: str) -> float:
+        """Bytes of the shards; train rows with synonyms are whole, and have the places of their words."""
+        settings, rows = self.config.feature(feature), self.rows(dataset)
+        width = 1 if settings.kind == "characters" else 4
+        if settings.thesaurus is None:
+            return rows * (width * self.codes(feature, dataset) + 12)
+        text = self.text_bytes(dataset)
+        return rows * (CODES.get(settings.kind, 1.0) * width + 0.8) * text + 24 * rows
+
+    # --- Jobs
+
+    def clean(self, dataset: str) -> Need:
+        """What cleaning a dataset takes; its text is decompressed beside the clean text, for as long as it runs."""
+        text = self.text_bytes(dataset)
+        cost = self._cost("clean", "", text)
+        rows = self.rows(dataset)
+        return Need(START + rows * cost.seconds, cost.basis, 0.4e9, 0.6 * rows * text)
+
+    def encode(self, feature: str, dataset: str) -> Need:
+        """What encoding a dataset takes."""
+        kind, text = self.config.feature(feature).kind, self.text_bytes(dataset)
+        cost = self._cost("encode", kind, text)
+        rows = self.rows(dataset)
+        words = CODES["words"] * text * rows
+        memory = {"characters": 0.5e9, "words": 0.7e9, "ngrams": 1.2e9 + 8 * words, "means": 1.5e9}
+        return Need(
+            START + rows * cost.seconds, cost.basis, memory.get(kind, 1e9), self.encoded_bytes(feature, dataset)
+        )
+
+    def vectors(self, key: str, feature: str, dataset: str) -> Need:
+        """What finding the vectors of a vocabulary takes: from a published file, or by learning."""
+        settings, vocabulary = self.config.vectors(key), 50_000
+        size = 4.0 * vocabulary * settings.vector_size
+        encoded = self.encoded_bytes(feature, dataset)
+        if settings.sources:
+            # By the file, whatever the rows.
+            packed = max(source.bytes or 0 for source in settings.sources)
+            return Need(START + packed / 20e6, "measured", 0.6e9 + 2 * size, size)
+        cost = self._cost("encode", "means", self.text_bytes(dataset))
+        return Need(START + self.rows(dataset) * cost.seconds, cost.basis, 0.8e9 + 6 * size + encoded, size)
+
+    def train(self, dataset: str, model: str, passes: int = PASSES) -> Need:
+        """What a training takes, tests after each epoch included.
+
+        Args:
+            dataset: key of the dataset.
+            model: key of the model.
+            passes: passes over the train rows, if Newton's method trains it.
+        """
+        entry, recipe = self.config.dataset(dataset), self.config.model(model).recipe
+        work = recipe.work(entry.batches_per_epoch, entry.train_rows, entry.test_rows)
+        drawn = recipe.schedule(entry.batches_per_epoch)
+        if isinstance(recipe, newton.Settings):
+            drawn = work = min(work, passes * entry.train_rows)
+        train, test = (self._network(step, dataset, model) for step in ("train", "evaluate"))
+        seconds = START + drawn * train.seconds + (work - drawn) * test.seconds
+        parameters = self.parameters(dataset, model)
+        # Weights, momentum, gradients, copies in bfloat16, and a checkpoint on its way to the disk.
+        return Need(seconds, train.basis, self.model_memory(dataset, model) + 20 * parameters, 4 * parameters)
+
+    def evaluate(self, dataset: str, model: str) -> Need:
+        """What testing a model takes."""
+        rows, cost = self.config.dataset(dataset).test_rows, self._network("evaluate", dataset, model)
+        memory = self.model_memory(dataset, model) + 8 * self.parameters(dataset, model)
+        return Need(START + rows * cost.seconds, cost.basis, memory, PREDICTION_BYTES * rows)
+
+    def model_memory(self, dataset: str, model: str) -> float:
+        """Bytes that a training or test holds beside its parameters: torch, a batch, and the encoded rows."""
+        return 1.5e9 + self.encoded_bytes(self.config.model(model).model.feature, dataset)
+
+    def parameters(self, dataset: str, model: str) -> int:
+        """Number of a network's parameters, if the vocabulary is as large as the feature allows; 0 of other kinds.
+
+        Computed from the settings: building the network takes torch, which planning does without.
+        """
+        spec, classes = self.config.model(model), self.config.dataset(dataset).classes
+        feature, network = spec.feature, spec.network
+        symbols = len(feature.characters or "") or getattr(feature, "vocab_size", getattr(feature, "clusters", 0))
+        if isinstance(network, linear.Settings):
+            return classes * (symbols + 1)
+        if isinstance(network, lstm.Settings):
+            size, hidden = network.embedding_dim, network.hidden_size
+            return (symbols + 1) * size + 4 * hidden * (size + hidden + 2) + classes * (hidden + 1)
+        if not isinstance(network, convnet.Settings):
+            return 0
+        found, frames = (symbols + 1) * network.embedding_dim, feature.max_length or 0
+        inputs = network.embedding_dim or symbols
+        for kernel, pool in network.convolutions:
+            found += network.channels * (inputs * kernel + 1)
+            inputs, frames = network.channels, (frames - kernel + 1) // pool
+        inputs *= frames
+        for units in (*network.fc, classes):
+            found += units * (inputs + 1)
+            inputs = units
+        return found
+
+    def _network(self, step: str, dataset: str, model: str) -> Cost:
+        entry = self.config.model(model).model
+        return self._cost(step, entry.network, self.codes(entry.feature, dataset))
+
+    def _cost(self, step: str, kind: str, codes: float) -> Cost:
+        return self.speeds.cost(self.machine, step, kind, codes)
+
+
+PREDICTION_BYTES = 12
+"""Bytes of a row of predictions."""
