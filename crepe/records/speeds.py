@@ -3,10 +3,11 @@
 `crepe plan` computes from them what a study takes, and the workflow the time limits of jobs on a cluster. A line has
 
 - `machine`: the name of a GPU or processor, as torch or the system gives it;
-- `step`: a rule of the workflow: `clean`, `encode`, `vectors`, `train`, `evaluate`;
-- `kind`: key of a network (train, evaluate), kind of a feature (encode) or of vectors, empty for clean;
-- `codes`: codes of a row that were read, on average: characters, words, n-grams; bytes of text for clean, encode and
-  vectors. Empty if the speed holds for any;
+- `step`: a rule of the workflow: `clean`, `encode`, `train`, `evaluate`;
+- `kind`: key of a network (train, evaluate); kind of a feature, `... with synonyms` if it has them (encode); empty for
+  clean;
+- `codes`: codes of a row that were read, on average: characters, words, n-grams; bytes of text for clean and
+  encode. Empty if the speed holds for any;
 - `rows_per_second`;
 - `source`: how it was measured.
 """
@@ -26,7 +27,7 @@ from crepe.io.files import write_text
 UNKNOWN = 1000.0
 """Rows per second of a network that no machine has been measured with."""
 NETWORKS = ("train", "evaluate")
-STEPS = ("clean", "encode", "vectors", *NETWORKS)
+STEPS = ("clean", "encode", *NETWORKS)
 GUESS = "guess"
 """`source` of a speed that was not measured."""
 

@@ -100,7 +100,7 @@ def main(options: argparse.Namespace) -> None:
         else:
             figures = bench(config, options.model, options.shards, device, options.rounds, "compiled" in against)
     if options.save:
-        Speeds.read(SPEEDS if SPEEDS.exists() else None).extended(measured(figures)).write()
+        Speeds.read(SPEEDS if SPEEDS.exists() else None).extended(measured(figures)).write(SPEEDS)
     if options.json:
         print(json.dumps(figures, indent=2))
     elif known == peers.AGAINST:

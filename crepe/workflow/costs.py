@@ -19,9 +19,9 @@ ROW_BYTES = 1_014
 """Bytes of a text, of archives whose size is not known."""
 CODES = {"characters": 1.0, "words": 0.18, "ngrams": 0.4, "means": 0.17}
 """Codes in a byte of text, by kind of feature; 1 for other kinds."""
-PASSES = 60
-"""Passes over the train rows that Newton's method takes; 40 to 58 were counted. Limits have more: `newton.PASSES`."""
-START = 4.0
+PASSES = 100
+"""Passes over the train rows that Newton's method takes; 40 to 105 were counted. Limits have more: `newton.PASSES`."""
+START = 2.5
 """Seconds to start the process of a step."""
 BANDWIDTH = 10.0
 """Megabytes a second of a download."""
@@ -119,17 +119,20 @@ class Costs:
         text = self.text_bytes(dataset)
         cost = self._cost("clean", "", text)
         rows = self.rows(dataset)
-        return Need(START + rows * cost.seconds, cost.basis, 0.4e9, 0.6 * rows * text)
+        return Need(START + rows * cost.seconds, cost.basis, 0.4e9, 0.45 * rows * text)
 
     def encode(self, feature: str, dataset: str) -> Need:
         """What encoding a dataset takes."""
         kind, text = self.config.feature(feature).kind, self.text_bytes(dataset)
-        cost = self._cost("encode", kind, text)
+        cost = self._cost("encode", f"{kind} with synonyms" if self.config.feature(feature).thesaurus else kind, text)
         rows = self.rows(dataset)
         words = CODES["words"] * text * rows
-        memory = {"characters": 0.5e9, "words": 0.7e9, "ngrams": 1.2e9 + 8 * words, "means": 1.5e9}
+        memory = {"characters": 0.5e9, "words": 0.7e9, "ngrams": 0.9e9 + 4 * words, "means": 1.5e9}
         return Need(
-            START + rows * cost.seconds, cost.basis, memory.get(kind, 1e9), self.encoded_bytes(feature, dataset)
+            START + rows * cost.seconds,
+            cost.basis,
+            memory.get(kind, 1e9) + (1e9 if self.config.feature(feature).thesaurus else 0),
+            self.encoded_bytes(feature, dataset),
         )
 
     def vectors(self, key: str, feature: str, dataset: str) -> Need:
@@ -140,7 +143,7 @@ class Costs:
         if settings.sources:
             # By the file, whatever the rows.
             packed = max(source.bytes or 0 for source in settings.sources)
-            return Need(START + packed / 20e6, "measured", 0.6e9 + 2 * size, size)
+            return Need(START + packed / 60e6, "measured", 0.6e9 + 2 * size, size)
         cost = self._cost("encode", "means", self.text_bytes(dataset))
         return Need(START + self.rows(dataset) * cost.seconds, cost.basis, 0.8e9 + 6 * size + encoded, size)
 
@@ -166,12 +169,25 @@ class Costs:
     def evaluate(self, dataset: str, model: str) -> Need:
         """What testing a model takes."""
         rows, cost = self.config.dataset(dataset).test_rows, self._network("evaluate", dataset, model)
-        memory = self.model_memory(dataset, model) + 8 * self.parameters(dataset, model)
+        memory = self.model_memory(dataset, model, rows / self.rows(dataset)) + 8 * self.parameters(dataset, model)
         return Need(START + rows * cost.seconds, cost.basis, memory, PREDICTION_BYTES * rows)
 
-    def model_memory(self, dataset: str, model: str) -> float:
-        """Bytes that a training or test holds beside its parameters: torch, a batch, and the encoded rows."""
-        return 1.5e9 + self.encoded_bytes(self.config.model(model).model.feature, dataset)
+    def model_memory(self, dataset: str, model: str, share: float = 1.0) -> float:
+        """Bytes that a training or test on a CPU holds beside its parameters: torch, batches, and the encoded rows.
+
+        A linear network has the rows as sparse matrices. Other networks test batches of many lengths, between which the
+        process keeps the memory that it frees.
+
+        Args:
+            dataset: key of the dataset.
+            model: key of the model.
+            share: share of the rows that are read.
+        """
+        entry = self.config.model(model).model
+        encoded = share * self.encoded_bytes(entry.feature, dataset)
+        if isinstance(self.config.model(model).network, linear.Settings):
+            return 0.7e9 + 4 * encoded
+        return 0.5e9 + encoded + min(6.5e9, 15e6 * self.codes(entry.feature, dataset))
 
     def parameters(self, dataset: str, model: str) -> int:
         """Number of a network's parameters, if the vocabulary is as large as the feature allows; 0 of other kinds.
@@ -207,5 +223,5 @@ class Costs:
         return self.speeds.cost(self.machine, step, kind, codes)
 
 
-PREDICTION_BYTES = 12
+PREDICTION_BYTES = 16
 """Bytes of a row of predictions."""

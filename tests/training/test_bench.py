@@ -1,6 +1,7 @@
 """What `crepe bench` says, not how fast anything is."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Batch, Split
 from crepe.models.convnet import Settings
 from crepe.ragged import Ragged
+from crepe.records.speeds import Speeds
 from crepe.training import bench
 from tests.support.shards import Tiny, overlay
 
@@ -74,6 +76,23 @@ def test_what_cannot_be_compared(
     tiny: Tiny, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     words = ["bench", "--shards", str(tiny.folder / "words"), "--config", json.dumps(overlay()), *options]
+
+
+def test_saved_speeds_are_those_of_the_engine(
+    tiny: Tiny, quick: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bench, "SPEEDS", tmp_path / "speeds.csv")
+    before = len(Speeds.read().all)
+    figures = json.loads(run(tiny, capsys, "--json", "--save"))
+    found = Speeds.read(tmp_path / "speeds.csv").all
+    assert len(found) == before + 2
+    for speed, phase in zip(found[-2:], bench.PHASES, strict=True):
+        assert (speed.machine, speed.step, speed.kind) == (figures["device_name"], phase, "convnet-small")
+        assert speed.rows_per_second in figures[phase].values()
+
+
+def test_a_linear_model_is_refused(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", "--shards", str(tiny.folder / "words"), "--model", "bow", "--config", json.dumps(overlay())]
     assert main(words) == 1
     assert message in capsys.readouterr().err
 
