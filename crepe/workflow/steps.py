@@ -292,11 +292,11 @@ class Steps:
 
     def vectors_minutes(self, wildcards: Wildcards) -> int:
         """Time limit of finding or learning word vectors."""
-        return _minutes(self._costs.vectors(**dict(wildcards)))
+        return _minutes(self._costs.vectors(wildcards.vectors, wildcards.feature, wildcards.dataset))
 
     def vectors_mb(self, wildcards: Wildcards) -> int:
         """Memory for word vectors."""
-        return _megabytes(self._costs.vectors(**dict(wildcards)))
+        return _megabytes(self._costs.vectors(wildcards.vectors, wildcards.feature, wildcards.dataset))
 
     def train_minutes(self, wildcards: Wildcards) -> int:
         """Time limit of a training, tests after each epoch included."""
