@@ -1,7 +1,7 @@
 """The contract of a network: what every kind must do, and what it may do besides."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -105,15 +105,41 @@ def initialize(network: Network, std: float, seed: int) -> None:
     network.initialize(std, torch.Generator().manual_seed(seed))
 
 
-def embed(codes: Tensor, table: Tensor, dtype: torch.dtype) -> Tensor:
+def embed(codes: Tensor, table: Tensor, dtype: torch.dtype, sparse: bool = False) -> Tensor:
     """Look up the vectors of symbols; the vector of code 0 is zero.
 
     Args:
         codes: int64 [...].
         table: float [vocab_size + 1, size].
         dtype: of the result.
+        sparse: give `table` a sparse gradient, of the rows that were looked up: those of a large one are soon found,
+            scaled and added up. The same bits, in another form, which `SGDW` and `clip_grad_norm` take.
 
     Returns:
         dtype [..., size].
     """
-    return F.embedding(codes, table).to(dtype) * (codes > 0).unsqueeze(-1)
+    look_up = _LookUp.apply if sparse else F.embedding
+    vectors: Tensor = look_up(codes, table)
+    return vectors.to(dtype) * (codes > 0).unsqueeze(-1)
+
+
+class _LookUp(torch.autograd.Function):
+    """`F.embedding` with a sparse gradient without duplicates, whose rows are summed up in the order of the codes.
+
+    That of torch has to be freed of them later, and then sums in another order.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, codes: Tensor, table: Tensor) -> Tensor:
+        """Arguments and result as of `F.embedding`."""
+        ctx.save_for_backward(codes)
+        ctx.shape = table.shape
+        return F.embedding(codes, table)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        """Return the gradient of the table: sparse, coalesced."""
+        (codes,) = ctx.saved_tensors
+        rows, places = codes.unique(return_inverse=True)
+        values = torch.ops.aten.embedding_dense_backward(gradient, places, len(rows), -1, False)
+        return None, torch.sparse_coo_tensor(rows[None], values, ctx.shape, is_coalesced=True, check_invariants=False)

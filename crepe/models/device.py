@@ -135,13 +135,18 @@ def choose_precision(device: torch.device, name: str = "auto", network: "Network
     if name == "auto":
         if network is not None and not network.prefers_bfloat16:
             return "float32"
-        if device.type == "cuda":
-            return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
-        native = device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
-        return "bfloat16" if native else "float32"
+        return "bfloat16" if multiplies_bfloat16(device) else "float32"
     if name not in PRECISIONS:
         raise CrepeError(f"--precision {name}", "unknown", f"known: auto, {', '.join(PRECISIONS)}")
     return name
+
+
+@cache
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 natively."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def be_exact() -> None:

@@ -35,7 +35,8 @@ class SGDW(torch.optim.Optimizer):
         p = p * (1 - lr * weight_decay) + m
 
     `torch.optim.SGD` is another function: it adds the decay to the gradient, and so to the momentum, and it multiplies
-    the momentum, too, by the present learning rate.
+    the momentum, too, by the present learning rate. A gradient may be sparse (`crepe.models.base.embed`), on a CPU; the
+    step is the same.
 
     Args:
         params: parameters, or groups of them, as torch's optimizers take them. Those of a group are on one device.
@@ -141,13 +142,33 @@ def _update(
             fused.sgdw_update(*tensors, momentum, lr, weight_decay)
         return
     keep = 1 - lr * weight_decay
-    for p, m, g in zip(*map(_pieces, (parameters, buffers, gradients)), strict=True):
-        m.mul_(momentum).add_(g, alpha=-lr)
-        torch.add(m, p, alpha=keep, out=p)
+    for tensors in zip(parameters, buffers, gradients, strict=True):
+        for p, m, g in [tensors] if tensors[-1].is_sparse else zip(*map(_pieces, tensors), strict=True):
+            m.mul_(momentum).add_(g, alpha=-lr)
+            torch.add(m, p, alpha=keep, out=p)
 
 
-def _pieces(tensors: list[Tensor]) -> Iterator[Tensor]:
-    """The tensors cut, on a CPU, into pieces of about `PIECE` values."""
-    for tensor in tensors:
-        size = max(1, PIECE * len(tensor) // tensor.numel()) if tensor.device.type == "cpu" else len(tensor)
-        yield from torch.split(tensor, size)
+def _pieces(tensor: Tensor) -> Iterator[Tensor]:
+    """The tensor cut, on a CPU, into pieces of about `PIECE` values."""
+    size = max(1, PIECE * len(tensor) // tensor.numel()) if tensor.device.type == "cpu" else len(tensor)
+    yield from torch.split(tensor, size)
+
+
+def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> None:
+    """Scale gradients down, in place, to a norm of at most `max_norm`, all of them seen as one vector.
+
+    As `torch.nn.utils.clip_grad_norm_` does, which takes no sparse ones.
+
+    Args:
+        parameters: those without a gradient do not count. Sparse gradients become coalesced ones.
+        max_norm: the largest norm.
+    """
+    values = []
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+            values.append(parameter.grad.values())
+        elif parameter.grad is not None:
+            values.append(parameter.grad)
+    norm = nn.utils.get_total_norm(values)
+    torch._foreach_mul_(values, (max_norm / (norm + 1e-6)).clamp(max=1.0))

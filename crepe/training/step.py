@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from crepe.models.base import Network
 from crepe.models.batch import Batch
-from crepe.training.optimizer import SGDW
+from crepe.training.optimizer import SGDW, clip_grad_norm
 
 Forward = Callable[[Batch], Tensor]
 
@@ -40,7 +40,7 @@ class Step:
         loss = F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), batch.labels)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self.optimizer.parameters, self.max_grad_norm)
+            clip_grad_norm(self.optimizer.parameters, self.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         with torch.no_grad():

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from crepe.models.base import embed
 from crepe.training import optimizer
-from crepe.training.optimizer import SGDW, HalvingLR
+from crepe.training.optimizer import SGDW, HalvingLR, clip_grad_norm
 
 GRADIENTS = [[1.0, 3.0], [-2.0, 0.5], [0.25, 4.0]]
 RATES = [0.1, 0.05, 0.05]
@@ -109,3 +110,39 @@ def test_neither_imports_what_takes_seconds() -> None:
         "o.step(); o.zero_grad(); s.step(); sys.exit('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("max_norm", [None, 0.1, 100.0])
+def test_a_sparse_gradient_trains_as_the_whole_one(max_norm: float | None) -> None:
+    generator = torch.Generator().manual_seed(1)
+    codes = torch.randint(0, 9, (4, 30), generator=generator)
+    wanted = torch.randn(4, 30, 5, generator=generator)
+    start, tables = torch.randn(40, 5, generator=generator), []
+    for sparse in (False, True):
+        table = nn.Parameter(start.clone())
+        descent = SGDW([table], lr=0.1, momentum=0.9, weight_decay=0.01)
+        for _ in range(3):
+            ((embed(codes, table, torch.float32, sparse) - wanted) ** 2).mean().backward()
+            assert table.grad is not None
+            assert table.grad.is_sparse == sparse
+            if max_norm is not None:
+                clip_grad_norm([table], max_norm)
+            descent.step()
+            descent.zero_grad()
+        tables.append(table.detach())
+    torch.testing.assert_close(*tables, rtol=1e-6, atol=1e-7)
+    assert max_norm is not None or torch.equal(*tables)
+
+
+def test_gradients_are_clipped_as_torch_does() -> None:
+    generator = torch.Generator().manual_seed(1)
+    pairs = [
+        [nn.Parameter(torch.zeros(3, 4)), nn.Parameter(torch.zeros(7)), nn.Parameter(torch.zeros(2))] for _ in "ab"
+    ]
+    for one, other in zip(*(parameters[:2] for parameters in pairs), strict=True):
+        one.grad = torch.randn(one.shape, generator=generator)
+        other.grad = one.grad.clone()
+    clip_grad_norm(pairs[0], 0.5)
+    nn.utils.clip_grad_norm_(pairs[1], 0.5)
+    for one, other in zip(*(parameters[:2] for parameters in pairs), strict=True):
+        assert torch.equal(*(parameter.grad for parameter in (one, other) if parameter.grad is not None))

@@ -95,7 +95,9 @@ class ConvNet(Network):
         if self.embedding is None:
             x = lookup(codes, weight)
         else:
-            x = convolve(embed(codes, self.embedding, weight.dtype), weight)
+            # A step that is recorded on a GPU needs static shapes.
+            sparse = self.embedding.device.type == "cpu"
+            x = convolve(embed(codes, self.embedding, weight.dtype, sparse), weight)
         return activate(x, bias, pool)
 
     def _first_connected(self, x: Tensor, groups: list[tuple[int, int]]) -> Tensor:

@@ -1,18 +1,8 @@
 """The paper's LSTM (section 3.2): a recurrent network over words, the mean of its outputs and a linear classifier.
 
 Texts are computed as long as they are, side by side, one word of each at a time; little of what is computed is padding,
-and none of it is averaged. A batch takes the form of stairs: the longest text comes first, time is cut where texts end
-(at quantiles of their lengths), and each segment is a padded block of the texts that still have words. The state of the
-block's first rows goes on to the next segment. With three segments for
-
-    "a b c d e f"     a b | c d | e f
-    "g h i j"         g h | i j |
-    "k l"             k l |
-    "m"               m . |            one padded step; a whole block would have eleven
-
-A block is what oneDNN computes as one operation, several times as fast as a packed sequence, step by step. On a GPU
-cuDNN computes a packed sequence (`torch.nn.utils.rnn.PackedSequence`) in one operation, without padding, so texts are
-packed there: one word of each text that reaches it, then the next.
+and none of it is averaged. Texts are packed for that: the longest comes first, and behind the first word of each text
+stands the second of each that has one, and so on.
 
     word        0  1  2  3
     "a b c d"   a  b  c  d
@@ -20,7 +10,18 @@ packed there: one word of each text that reaches it, then the next.
     "g"         g
     reach       3  2  1  1     packed: a e g | b f | c | d
 
-Both are the same function, and differ in the last bits.
+On a GPU cuDNN computes a packed sequence (`torch.nn.utils.rnn.PackedSequence`) in one operation. On a CPU torch takes
+its words one by one, so training has a recurrence of its own there (`crepe.models.lstm.recurrence`). Without gradients,
+oneDNN's operation for padded blocks is the fastest there, and a batch takes the form of stairs: time is cut where texts
+end (at quantiles of their lengths), and each segment is a padded block of the texts that still have words. The state of
+the block's first rows goes on to the next segment. With three segments for
+
+    "a b c d e f"     a b | c d | e f
+    "g h i j"         g h | i j |
+    "k l"             k l |
+    "m"               m . |            one padded step; a whole block would have eleven
+
+All are the same function, and differ in the last bits.
 
 A word outside the vocabulary is a zero vector and counts as one of the text's words; an empty text is one such word.
 """
@@ -36,6 +37,7 @@ from crepe.models.base import Inputs, Network, embed
 from crepe.models.batch import Batch
 from crepe.models.device import send
 from crepe.models.lstm import Settings
+from crepe.models.lstm.recurrence import recur
 
 SEGMENTS = 8
 """Most segments that time is cut into: with more, blocks are small, and with fewer there is more padding."""
@@ -67,17 +69,32 @@ class LSTM(Network):
         Args:
             batch: the texts, sorted by length.
             dtype: the dtype of the computation.
-            packed: compute a packed sequence, in place of stairs; if None, not on a CPU.
+            packed: compute a packed sequence by torch's operation; if None, not on a CPU.
 
         Returns:
             dtype [rows, classes].
         """
-        if packed is None:
-            packed = batch.labels.device.type != "cpu"
+        on_cpu = batch.labels.device.type == "cpu"
+        if packed or (not on_cpu and packed is None):
+            sums_of = self._packed
+        else:
+            sums_of = self._recurrence if torch.is_grad_enabled() else self._stairs
         lengths = np.clip(batch.lengths, 1, self.length)
-        sums = (self._packed if packed else self._stairs)(batch, lengths, dtype)
-        mean = sums / send(lengths, batch.labels.device)[:, None].to(dtype)
+        mean = sums_of(batch, lengths, dtype) / send(lengths, batch.labels.device)[:, None].to(dtype)
         return F.linear(mean, *(parameter.to(dtype) for parameter in self.connected.parameters()))
+
+    def _recurrence(self, batch: Batch, lengths: np.ndarray, dtype: torch.dtype) -> Tensor:
+        """Sum each text's outputs for training on a CPU: arguments and result as of `_stairs`."""
+        rows, reach = len(lengths), _reach(lengths)
+        ranks, columns = np.concatenate([np.arange(count) for count in reach]), np.repeat(np.arange(len(reach)), reach)
+        row = torch.from_numpy(rows - 1 - ranks)
+        x = embed(batch.take(row, torch.from_numpy(columns)), self.embedding, dtype, sparse=True)
+        input_weight, state_weight, input_bias, state_bias = self.lstm.parameters()
+        weights = (weight.to(dtype) for weight in (input_weight, state_weight, input_bias + state_bias))
+        outputs = recur(x, reach.tolist(), *weights)
+        # Sums of bfloat16 would lose what is small.
+        sums = torch.zeros(rows, outputs.shape[1], dtype=torch.promote_types(dtype, torch.float32))
+        return sums.index_add(0, row, outputs.to(sums.dtype)).to(dtype)
 
     def _stairs(self, batch: Batch, lengths: np.ndarray, dtype: torch.dtype) -> Tensor:
         """Sum each text's outputs, segment by segment: dtype [rows, hidden_size].
@@ -112,7 +129,7 @@ class LSTM(Network):
     def _packed(self, batch: Batch, lengths: np.ndarray, dtype: torch.dtype) -> Tensor:
         """Sum each text's outputs from a packed sequence: arguments and result as of `_stairs`."""
         device = batch.labels.device
-        reach = len(lengths) - np.searchsorted(lengths, np.arange(lengths[-1]), side="right")
+        reach = _reach(lengths)
         total, each = int(reach.sum()), send(reach, device)
         columns = torch.repeat_interleave(torch.arange(len(each), device=device), each, output_size=total)
         ranks = torch.arange(total, device=device) - (each.cumsum(0) - each)[columns]
@@ -147,3 +164,8 @@ class LSTM(Network):
     def word_vectors(self) -> nn.Parameter:
         """The look-up table, float [vocab_size + 1, embedding_dim]."""
         return self.embedding
+
+
+def _reach(lengths: np.ndarray) -> np.ndarray:
+    """Return the number of texts that have a first word, a second, ...: int64, of ascending lengths of 1 or more."""
+    return len(lengths) - np.searchsorted(lengths, np.arange(lengths[-1]), side="right")
