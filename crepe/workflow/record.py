@@ -20,9 +20,12 @@ from crepe import options as shared
 from crepe.config import Config, load
 from crepe.config.jobs import jobs
 from crepe.errors import CrepeError
+from crepe.io.files import write_text
 
 EXPERIMENT = "DVC_EXP_NAME"
 """Environment variable that `dvc exp run` sets."""
+
+_HEAD = "# Records of finished jobs, for clones. `crepe record` renews it.\n"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +59,9 @@ def record(config: Config) -> None:
     if found:
         _dvc("add", "--quiet", *found)
     if layout.SNAKEMAKE_RECORDS.exists():
+        if not layout.DVC_RECORDS.exists():
+            # `dvc add` would put its file into .snakemake, which git does not see.
+            write_text(layout.DVC_RECORDS, f"{_HEAD}outs:\n- path: {layout.SNAKEMAKE_RECORDS.as_posix()}\n")
         _dvc("commit", "--quiet", "--force", str(layout.DVC_RECORDS))
     if EXPERIMENT in os.environ:
         # An experiment keeps only files that git knows.
@@ -75,7 +81,10 @@ def _restore() -> None:
         for file in Path().rglob("*.dvc")
         if file.is_file() and not file.with_suffix("").exists() and file != layout.DVC_RECORDS
     ]
-    _dvc("checkout", "--quiet", "--allow-missing", *missing, str(layout.DVC_RECORDS))
+    if layout.DVC_RECORDS.exists():
+        missing.append(str(layout.DVC_RECORDS))
+    if missing:
+        _dvc("checkout", "--quiet", "--allow-missing", *missing)
 
 
 def _dvc(*words: str) -> None:

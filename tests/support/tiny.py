@@ -20,7 +20,7 @@ from tests.support.paths import ROOT
 
 TREE = (
     *("Snakefile", "workflow", "profiles", "crepe", "config"),
-    *("dvc.yaml", "records.dvc", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
+    *("dvc.yaml", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
 )
 WORDS = (
     ("goal", "match", "team", "league"),
