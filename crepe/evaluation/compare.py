@@ -34,7 +34,7 @@ class MacroF1:
     a: float
     b: float
     difference: float
-    """That of b minus that of a."""
+    """The value of b minus the value of a."""
     low: float
     """Lower end of the difference's 95 % interval (paired bootstrap)."""
     high: float

@@ -119,7 +119,7 @@ class Speeds:
         return interpolated(points, codes) if points else None
 
     def _ratios(self, machine: str, other: str, step: str) -> list[float]:
-        """How many times as long as on `other` each measurement took on `machine`, of those that both have."""
+        """Divide the times of `machine` by those of `other`, of the measurements that both have."""
         return [
             1 / speed.rows_per_second / seconds
             for speed in self.all

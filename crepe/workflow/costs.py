@@ -1,4 +1,4 @@
-"""What the jobs of a study take, computed before anything runs: seconds, memory and bytes on disk.
+"""Compute the needs of a study's jobs before anything runs: seconds, memory and bytes on disk.
 
 Seconds come from measured speeds (`crepe.records.speeds`), sizes from the datasets' rows and archives, as the catalog
 has them. The constants here were measured; docs/performance.md has the measurements. The rules ask a scheduler for
@@ -29,7 +29,7 @@ BANDWIDTH = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a job takes."""
+    """The needs of a job."""
 
     seconds: float = 0.0
     basis: str = "measured"
@@ -54,7 +54,7 @@ class Costs:
         self.config, self.speeds, self.machine, self.bandwidth = config, speeds, machine, bandwidth
 
     def need(self, job: Job) -> Need:
-        """What a job takes."""
+        """Compute the needs of a job of any kind."""
         match job.rule:
             case "download" | "thesaurus" | "published":
                 size = self.download_bytes(job.rule, job.keys[0])
@@ -115,14 +115,14 @@ class Costs:
     # --- Jobs
 
     def clean(self, dataset: str) -> Need:
-        """What cleaning a dataset takes; its text is decompressed beside the clean text, for as long as it runs."""
+        """Compute the needs of cleaning a dataset; the CSV files lie beside the clean text while it runs."""
         text = self.text_bytes(dataset)
         cost = self._cost("clean", "", text)
         rows = self.rows(dataset)
         return Need(START + rows * cost.seconds, cost.basis, 0.4e9, 0.45 * rows * text)
 
     def encode(self, feature: str, dataset: str) -> Need:
-        """What encoding a dataset takes."""
+        """Compute the needs of encoding a dataset."""
         kind, text = self.config.feature(feature).kind, self.text_bytes(dataset)
         cost = self._cost("encode", f"{kind} with synonyms" if self.config.feature(feature).thesaurus else kind, text)
         rows = self.rows(dataset)
@@ -136,7 +136,7 @@ class Costs:
         )
 
     def vectors(self, key: str, feature: str, dataset: str) -> Need:
-        """What finding the vectors of a vocabulary takes: from a published file, or by learning."""
+        """Compute the needs of finding a vocabulary's vectors: in a published file, or by learning them."""
         settings, vocabulary = self.config.vectors(key), 50_000
         size = 4.0 * vocabulary * settings.vector_size
         encoded = self.encoded_bytes(feature, dataset)
@@ -148,7 +148,7 @@ class Costs:
         return Need(START + self.rows(dataset) * cost.seconds, cost.basis, 0.8e9 + 6 * size + encoded, size)
 
     def train(self, dataset: str, model: str, passes: int = PASSES) -> Need:
-        """What a training takes, tests after each epoch included.
+        """Compute the needs of a training, tests after each epoch included.
 
         Args:
             dataset: key of the dataset.
@@ -167,7 +167,7 @@ class Costs:
         return Need(seconds, train.basis, self.model_memory(dataset, model) + 20 * parameters, 4 * parameters)
 
     def evaluate(self, dataset: str, model: str) -> Need:
-        """What testing a model takes."""
+        """Compute the needs of testing a model."""
         rows, cost = self.config.dataset(dataset).test_rows, self._network("evaluate", dataset, model)
         memory = self.model_memory(dataset, model, rows / self.rows(dataset)) + 8 * self.parameters(dataset, model)
         return Need(START + rows * cost.seconds, cost.basis, memory, PREDICTION_BYTES * rows)

@@ -33,14 +33,14 @@ MARKS = {"measured": "", "scaled": "~", "guessed": "?"}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What the jobs of one kind take."""
+    """The needs of the jobs of one kind."""
 
     step: str
     kind: str
     """Key of a feature, vectors or a model; empty for other steps."""
     jobs: int
     hours: float
-    """Of all jobs, one after the other."""
+    """The time of all jobs, one after the other."""
     basis: str
     """See `crepe.records.speeds.Cost`; the weakest of the jobs."""
     memory_bytes: int
@@ -104,7 +104,7 @@ def choose_machine(speeds: Speeds, name: str | None) -> tuple[str, str]:
 
 
 def lines(costs: Costs) -> list[Line]:
-    """What the jobs of a study take, by step and kind, in the workflow's order."""
+    """Sum the needs of a study's jobs, by step and kind, in the workflow's order."""
     groups: dict[tuple[str, str], list[Need]] = {}
     for job in jobs(costs.config):
         kind = ""

@@ -157,7 +157,7 @@ def an_experiment_is_applied(folder: Path) -> None:
 
 
 def another_study_takes_the_data(folder: Path) -> None:
-    """A study of one's own, whose pipeline is written by a command; the first one's is not disturbed."""
+    """A study of your own, whose pipeline a command writes, leaves the first one alone."""
     study = tiny.read(folder / OVERLAY)
     study |= {"name": "mine", "models": ["bow"]}
     study["training"]["counts"]["epochs"] = 3
