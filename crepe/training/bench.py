@@ -11,7 +11,7 @@ Each round trains and tests each of them for some seconds, one after the other, 
 the figures are medians over the rounds. A ratio is that of the engine to the fastest other form. A figure is null where
 the device does not multiply bfloat16 natively, or torch cannot compile.
 
-A linear model is compared with other libraries by whole trainings; see `crepe.training.peers`:
+A linear model is compared with other libraries by whole trainings, by turns, with the test errors beside the times:
 
     crepe bench --shards data/shards/ngrams/ag_news --model ngrams-tfidf --against scikit-learn fasttext
 """

@@ -56,7 +56,7 @@ def outcome(forward, network: ConvNet, batch, dtype: torch.dtype) -> list[torch.
     torch.manual_seed(3)
     scores = forward(network, batch, dtype)
     F.cross_entropy(scores, batch.labels).backward()
-    return [scores.detach(), *(parameter.grad for parameter in network.parameters())]
+    return [scores.detach(), *(parameter.grad.to_dense() for parameter in network.parameters())]
 
 
 def compare(network: ConvNet, batch) -> None:

@@ -162,7 +162,7 @@ def change(path, **changes):
         ({"rows": 99}, "rows: 99 were tested, but the test set of run.json has 100"),
         ({"errors": 11}, "confusion: does not add up to 100 rows with 11 errors"),
         ({"error_pct": 10.1}, "error_pct: is 10.1, but 10 errors in 100 rows are 10.0000"),
-        ({"error_pct": "10"}, "error_pct: '10' is text"),
+        ({"error_pct": "10"}, "error_pct: expected float, found '10'"),
         ({"ci_low": 10.5}, "ci_low, ci_high: 10.5 to 17.0 does not hold error_pct"),
         ({"confusion": [[90, 10], [0, 0]]}, "confusion: is not a matrix of 3 x 3 counts"),
         (

@@ -184,7 +184,7 @@ def test_a_real_line_in_any_module_changes_a_step_or_is_left_out(project):
     rooms = {"crepe.inference", "crepe.monitor", "crepe.own_data", "crepe.workflow"}
     tools = {"crepe.cli", "crepe.__main__", "crepe.training.tune", "crepe.training.bench", "crepe.evaluation.compare"}
     tools |= {"crepe.data.download", "crepe.data.store", "crepe.data.web", "crepe.io.dialect", "crepe.io.lines"}
-    tools |= {"crepe.io.tables", "crepe.training.estimate", "crepe.evaluation.scores"}
+    tools |= {"crepe.io.tables", "crepe.training.estimate", "crepe.training.peers", "crepe.evaluation.scores"}
     others = set()
     for path in sorted((ROOT / "crepe").rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
