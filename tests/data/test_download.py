@@ -1075,10 +1075,12 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def test_the_published_sources_are_usable():
-    """Of every dataset: two sources on the network, each with what it takes to check it."""
+    """Two sources of every dataset are on the network, each with a checksum; a part may lie on this machine, too."""
     from crepe import config
 
     catalog = config.load(str(ROOT / "config" / "datasets.yaml")).catalog
     for entry in catalog.datasets.values():
-        assert len({it.checksum for it in entry.sources}) == len(entry.sources) == 2
-        assert all(it.local is None and it.url.startswith("https://") for it in entry.sources)
+        published = [it for it in entry.sources if it.local is None]
+        assert len({it.checksum for it in published}) == len(published) == 2
+        assert all(it.url.startswith("https://") for it in published)
+        assert entry.subset or published == list(entry.sources)

@@ -186,7 +186,7 @@ def test_columns_sort_both_ways_and_back(visit):
         sogou = page.locator(".grid thead th").nth(2).get_by_role("button")
         for _ in range(2):
             sogou.click()
-            assert all("Th." in name for name in names(page)[-11:-3])
+            assert all("Th." in name for name in names(page)[-10:-2])
         assert page.locator("[aria-sort=ascending], [aria-sort=descending]").count() == 1
         page.locator(".grid thead th").first.get_by_role("button").click()
         assert names(page) == order
