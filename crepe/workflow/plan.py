@@ -44,9 +44,9 @@ class Line:
     basis: str
     """See `crepe.records.speeds.Cost`; the weakest of the jobs."""
     memory_bytes: int
-    """Of the largest job."""
+    """Memory of the largest job."""
     disk_bytes: int
-    """Of what all jobs leave."""
+    """Size of the files that all jobs leave."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

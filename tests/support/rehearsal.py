@@ -119,7 +119,7 @@ def rehearse(folder: Path, scale: float, batches: int, datasets: tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a job took."""
+    """The time, memory and disk of a job."""
 
     rule: str
     keys: str
@@ -131,11 +131,11 @@ class Cost:
     cpu_seconds: float
     memory_mb: float
     bytes: int
-    """Of what it wrote, for as long as it is there."""
+    """Size of the files that it wrote and that are still there."""
 
 
 def costs(folder: Path) -> list[Cost]:
-    """What the jobs that have ended took, as Snakemake measured it."""
+    """Read the costs of the jobs that have ended, as Snakemake measured them."""
     with inside(folder):
         config = load("config.json")
         return [cost for job in jobs(config) if (cost := _cost(config, job))]
