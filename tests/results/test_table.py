@@ -12,7 +12,7 @@ from tests.support.records import MACHINE
 from tests.support.study import overlay, project, small, write_run
 
 MACRO_F1 = (76 / 88 + 60 / 72 + 1) / 3
-"""Of a run with 12 errors."""
+"""macro-F1 of a run with 12 errors."""
 
 
 @pytest.fixture(autouse=True)

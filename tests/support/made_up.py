@@ -67,7 +67,7 @@ ENTRIES = 80_000
 """Words with synonyms."""
 VECTORS, SIZE = 3_000_000, 300
 LEVEL = 1
-"""Of compression: the archives are made once, and unpacking takes as long for any."""
+"""Level of compression: the archives are made once, and unpacking takes as long for any."""
 
 
 # --- Statistics of genuine rows

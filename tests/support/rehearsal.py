@@ -38,7 +38,7 @@ from tests.support.paths import ROOT, inside
 
 BATCHES = 200
 ITERATIONS = 3
-"""Of Newton's method."""
+"""Largest number of iterations of Newton's method."""
 
 
 @contextmanager
