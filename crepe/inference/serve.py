@@ -62,8 +62,8 @@ BODY_BYTES = 1_000_000
 """Most bytes of a request's body."""
 BODY_SECONDS = 10
 """Longest time in which the body may arrive."""
-CONNECTIONS = 100
-"""Most connections at a time; further ones are refused with status 503."""
+CONNECTIONS = 128
+"""Most connections that are always answered; requests may be refused with status 503 while there are more."""
 DRAIN_SECONDS = 0.5
 """When stopping: time in which each open connection is closed after its next answer, before idle ones are closed."""
 SHUTDOWN_SECONDS = 10
@@ -140,7 +140,9 @@ class Server(uvicorn.Server):
                 app,
                 log_level="warning",
                 access_log=False,
-                limit_concurrency=CONNECTIONS,
+                # It limits connections and requests. A request still counts when its answer has been sent and the next
+                # one of its connection arrives.
+                limit_concurrency=2 * CONNECTIONS + 1,
                 timeout_graceful_shutdown=SHUTDOWN_SECONDS,
                 server_header=False,
             )

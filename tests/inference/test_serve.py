@@ -23,7 +23,7 @@ import crepe
 from crepe.cli import main
 from crepe.errors import CrepeError
 from crepe.inference.classifier import Classifier
-from crepe.inference.serve import BODY_BYTES, EXPLAINED, TEXT_BYTES, TEXTS, application, listen
+from crepe.inference.serve import BODY_BYTES, CONNECTIONS, EXPLAINED, TEXT_BYTES, TEXTS, application, listen
 from tests.support.classifiers import CLASSES, classifier, texts, write
 from tests.support.load import post_all, post_until_closed
 from tests.support.paths import ROOT
@@ -212,15 +212,15 @@ def test_no_request_is_lost_when_it_stops(folder):
         assert client.get("health").json() == {"status": "ok", "model": folder.name}
         timer = threading.Timer(1, process.terminate)
         timer.start()
-        answers = post_until_closed(str(client.base_url), {"texts": ["purr"]}, clients=32)
+        answers = post_until_closed(str(client.base_url), {"texts": ["purr"]}, clients=CONNECTIONS)
         health = client.get("health")
         assert process.wait(SECONDS) == 0
         assert process.stderr.read() == ""
         timer.join()
     assert (health.status_code, health.json()["status"]) == (503, "stopping")
-    assert len(answers) > 64
+    assert len(answers) > 2 * CONNECTIONS
     assert {answer.status for answer in answers} == {200}
-    assert sum(answer.closes for answer in answers) == 32
+    assert sum(answer.closes for answer in answers) == CONNECTIONS
 
 
 def test_a_long_request_under_way_is_answered_when_it_stops(tmp_path):
