@@ -127,8 +127,12 @@ class Split:
         return self.batch(rows)
 
     def by_length(self, size: int) -> Iterator[tuple[np.ndarray, Batch]]:
-        """Yield every row once, in batches of at most `size` rows of similar lengths, with the rows' indices."""
+        """Yield every row once, in batches of at most `size` rows of similar lengths, with the rows' indices.
+
+        The longest rows come first: later batches fit into the memory that earlier ones have freed, and a batch too
+        large for the device ends the pass at its start.
+        """
         order = np.argsort(self.lengths, kind="stable")
-        for first in range(0, len(order), size):
+        for first in reversed(range(0, len(order), size)):
             rows = order[first : first + size]
             yield rows, self.batch(rows)

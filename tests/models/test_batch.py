@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -34,10 +36,13 @@ def test_flat_rows_stand_behind_each_other(texts: list[list[int]]) -> None:
 
 
 @given(ROWS, st.integers(1, 5))
-def test_by_length_visits_every_row_once(texts: list[list[int]], size: int) -> None:
-    seen = []
+def test_by_length_visits_every_row_once_and_the_longest_first(texts: list[list[int]], size: int) -> None:
+    seen, batches = [], []
     for rows, batch in split_of(texts).by_length(size):
         assert len(rows) == len(batch) <= size
         assert batch.labels.tolist() == rows.tolist()
         seen += rows.tolist()
+        batches.append(rows)
     assert sorted(seen) == list(range(len(texts)))
+    lengths = [[len(texts[row]) for row in rows] for rows in batches]
+    assert all(min(first) >= max(second) for first, second in pairwise(lengths))

@@ -332,12 +332,18 @@ def _falling(count: int) -> np.ndarray:
 
 
 def vectors(path: Path, scale: float, seed: int) -> None:
-    """Write published word vectors, compressed: words in small letters, in capitals, and of two parts."""
+    """Write published word vectors, compressed: of words in small letters, in capitals, of two parts, and of Pinyin."""
     count = scaled(VECTORS, scale, 1_000)
     plain = words(-(-count // 3))
+    foreign = words(min(1_000, count // 50), pinyin=True)
     chance, at_once = np.random.default_rng([seed, 3]), 20_000
     names = pa.concat_arrays(
-        [plain, pc.utf8_capitalize(plain), joined(plain, "_", plain.take(pa.array(np.arange(len(plain))[::-1])))]
+        [
+            foreign,
+            plain,
+            pc.utf8_capitalize(plain),
+            joined(plain, "_", plain.take(pa.array(np.arange(len(plain))[::-1]))),
+        ]
     )[:count]
     with replacing(path) as temporary, gzip.GzipFile(temporary, "wb", compresslevel=LEVEL, mtime=0) as packed:
         packed.write(f"{count} {SIZE}\n".encode())

@@ -67,7 +67,10 @@ def test_words_differ_and_a_longer_list_begins_with_the_shorter() -> None:
 
 def test_vectors_and_thesaurus_know_the_words(files: dict[str, Path]) -> None:
     words = set(made_up.words(1_000).to_pylist())
-    assert words & {word for word, _ in word2vec.published(files["google-news"])}
+    known = {word for word, _ in word2vec.published(files["google-news"])}
+    assert words & known
+    # Of Sogou's words, too: a vocabulary without any vector ends in an error.
+    assert known & set(made_up.words(100, pinyin=True).to_pylist())
     assert len(words & thesaurus.read(files["th_en_US_v2"]).keys()) > 400
 
 
