@@ -5,6 +5,7 @@ Rules bring a file to its place under data/raw by a hard link, which takes no ro
 impossible. A file put into the store by hand may have any name.
 """
 
+import filecmp
 import os
 import shutil
 from collections.abc import Iterable
@@ -65,6 +66,19 @@ def adopt(path: Path, folder: Path, sources: Iterable[Source]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         kept.unlink(missing_ok=True)
         link_or_copy(path, kept)
+
+
+def join(path: Path, kept: Path) -> None:
+    """Make a file and its copy in the store one file again, which takes half the room.
+
+    `dvc add` puts a copy in the place of a file, so that its link to the store is gone.
+
+    Args:
+        path: the file, which stays as it is.
+        kept: the file of the store; replaced by a link if it has the same content.
+    """
+    if not path.samefile(kept) and filecmp.cmp(path, kept, shallow=False):
+        place(path, kept)
 
 
 def link_or_copy(path: Path, other: Path) -> None:

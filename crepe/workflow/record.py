@@ -12,13 +12,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from crepe import layout
 from crepe import options as shared
 from crepe.config import Config, load
 from crepe.config.jobs import jobs
+from crepe.data import store
 from crepe.errors import CrepeError
 from crepe.io.files import write_text
 
@@ -58,6 +59,7 @@ def record(config: Config) -> None:
     found = [str(path) for path in files(config) if path.exists()]
     if found:
         _dvc("add", "--quiet", *found)
+        _join(Path(path) for path in found)
     if layout.SNAKEMAKE_RECORDS.exists():
         if not layout.DVC_RECORDS.exists():
             # `dvc add` would put its file into .snakemake, which git does not see.
@@ -72,6 +74,14 @@ def files(config: Config) -> Iterator[Path]:
     """Yield the files and folders of a study that DVC keeps."""
     for job in jobs(config):
         yield from job.kept
+
+
+def _join(paths: Iterable[Path]) -> None:
+    """Make downloads and their copies in the store one file each."""
+    kept = {file.stat().st_size: file for file in layout.store("").glob("*") if file.is_file()}
+    for path in paths:
+        if path.is_file() and (copy := kept.get(path.stat().st_size)):
+            store.join(path, copy)
 
 
 def _restore() -> None:

@@ -55,3 +55,15 @@ def test_what_snakemake_would_delete_is_adopted_once(tmp_path):
     # A file on this machine without a checksum is copied anew.
     store.adopt(placed, tmp_path / "other", [Source(url="x.tgz")])
     assert not (tmp_path / "other").exists()
+
+
+def test_a_file_and_its_copy_become_one_and_others_stay(tmp_path):
+    path, kept = tmp_path / "x.tgz", tmp_path / "kept"
+    path.write_bytes(CONTENT)
+    for content, same in ((CONTENT[::-1], False), (CONTENT, True)):
+        kept.write_bytes(content)
+        inode = path.stat().st_ino
+        for _ in range(2):
+            store.join(path, kept)
+            assert path.samefile(kept) == same
+        assert (path.stat().st_ino, kept.read_bytes()) == (inode, content)
