@@ -19,9 +19,30 @@ ROW_BYTES = 1_014
 """Bytes of a text, of archives whose size is not known."""
 CODES = {"characters": 1.0, "words": 0.18, "ngrams": 0.4, "means": 0.17}
 """Codes in a byte of text, by kind of feature; 1 for other kinds."""
+ENCODE_BYTES = {
+    "characters": (0.2e9, 1.2, 0.3e9),
+    "characters with synonyms": (0.35e9, 6.0, 1.15e9),
+    "words": (0.25e9, 2.0, 0.45e9),
+    "words with synonyms": (0.3e9, 1.5, 0.5e9),
+    "ngrams": (0.9e9, 0.7, math.inf),
+    "means": (1.5e9, 0, 0),
+}
+"""Memory of encoding, by kind of feature: at least, for each byte of text, and at most in addition."""
+SYNONYMS_SECONDS, SYNONYMS_BYTES = 4.0, 9e6
+"""Time to read a thesaurus of 80,000 words, and the bytes of its synonyms in shards of any number of rows."""
+VOCABULARY_BYTES = 6
+"""Bytes of an n-gram in the vocabulary that lies beside the shards."""
+PROCESS_BYTES = 0.35e9
+"""Memory of a process that has imported torch."""
+TRAIN_BYTES = {"convnet": 32, "lstm": 12}
+"""Memory of a batch in training, for each code and channel, by kind of network."""
+TEST_BYTES, TEST_ROWS = 8, 256
+"""Memory of a batch in a test, for each code and channel, and its largest number of rows."""
+LONGEST = 5
+"""Codes of the longest texts of a test, in average ones."""
 PASSES = 100
 """Passes over the train rows that Newton's method takes; 40 to 105 were counted. Limits have more: `newton.PASSES`."""
-START = 2.5
+START = 1.5
 """Seconds to start the process of a step."""
 BANDWIDTH = 10.0
 """Megabytes a second of a download."""
@@ -108,9 +129,10 @@ class Costs:
         settings, rows = self.config.feature(feature), self.rows(dataset)
         width = 1 if settings.kind == "characters" else 4
         if settings.thesaurus is None:
-            return rows * (width * self.codes(feature, dataset) + 12)
+            vocabulary = VOCABULARY_BYTES * getattr(settings, "vocab_size", 0) if settings.kind == "ngrams" else 0
+            return rows * (width * self.codes(feature, dataset) + 12) + vocabulary
         text = self.text_bytes(dataset)
-        return rows * (CODES.get(settings.kind, 1.0) * width + 0.8) * text + 24 * rows
+        return rows * (CODES.get(settings.kind, 1.0) * width + 0.8) * text + 24 * rows + SYNONYMS_BYTES
 
     # --- Jobs
 
@@ -123,17 +145,13 @@ class Costs:
 
     def encode(self, feature: str, dataset: str) -> Need:
         """Compute the needs of encoding a dataset."""
-        kind, text = self.config.feature(feature).kind, self.text_bytes(dataset)
-        cost = self._cost("encode", f"{kind} with synonyms" if self.config.feature(feature).thesaurus else kind, text)
-        rows = self.rows(dataset)
-        words = CODES["words"] * text * rows
-        memory = {"characters": 0.5e9, "words": 0.7e9, "ngrams": 0.9e9 + 4 * words, "means": 1.5e9}
-        return Need(
-            START + rows * cost.seconds,
-            cost.basis,
-            memory.get(kind, 1e9) + (1e9 if self.config.feature(feature).thesaurus else 0),
-            self.encoded_bytes(feature, dataset),
-        )
+        settings, text, rows = self.config.feature(feature), self.text_bytes(dataset), self.rows(dataset)
+        kind = settings.kind if settings.thesaurus is None else f"{settings.kind} with synonyms"
+        cost = self._cost("encode", kind, text)
+        least, growth, most = ENCODE_BYTES.get(kind, (1e9, 0, 0))
+        seconds = START + rows * cost.seconds + (0 if settings.thesaurus is None else SYNONYMS_SECONDS)
+        memory = least + min(growth * text * rows, most)
+        return Need(seconds, cost.basis, memory, self.encoded_bytes(feature, dataset))
 
     def vectors(self, key: str, feature: str, dataset: str) -> Need:
         """Compute the needs of finding a vocabulary's vectors: in a published file, or by learning them."""
@@ -175,8 +193,7 @@ class Costs:
     def model_memory(self, dataset: str, model: str, share: float = 1.0) -> float:
         """Bytes that a training or test on a CPU holds beside its parameters: torch, batches, and the encoded rows.
 
-        A linear network has the rows as sparse matrices. Other networks test batches of many lengths, between which the
-        process keeps the memory that it frees.
+        A linear network has the rows as sparse matrices.
 
         Args:
             dataset: key of the dataset.
@@ -187,7 +204,20 @@ class Costs:
         encoded = share * self.encoded_bytes(entry.feature, dataset)
         if isinstance(self.config.model(model).network, linear.Settings):
             return 0.7e9 + 4 * encoded
-        return 0.5e9 + encoded + min(6.5e9, 15e6 * self.codes(entry.feature, dataset))
+        return PROCESS_BYTES + encoded + self.batch_memory(dataset, model, training=share == 1.0)
+
+    def batch_memory(self, dataset: str, model: str, training: bool) -> float:
+        """Bytes of a batch in a ConvNet or an LSTM: a random one in training, or the longest texts in a test."""
+        spec = self.config.model(model)
+        network, codes = spec.network, self.codes(spec.model.feature, dataset)
+        width = getattr(network, "channels", getattr(network, "hidden_size", 0)) + getattr(network, "embedding_dim", 0)
+        # Texts that are cut off are no longer than that.
+        longest = min(LONGEST * codes, spec.feature.max_length or math.inf)
+        rows = min(TEST_ROWS, self.config.dataset(dataset).test_rows)
+        tested = TEST_BYTES * rows * longest * width
+        if not training:
+            return tested
+        return max(tested, TRAIN_BYTES[network.kind] * getattr(spec.recipe, "batch_size", 0) * codes * width)
 
     def parameters(self, dataset: str, model: str) -> int:
         """Number of a network's parameters, if the vocabulary is as large as the feature allows; 0 of other kinds.
