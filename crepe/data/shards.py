@@ -143,9 +143,10 @@ def read(folder: Path | str, split: str, manifest: Manifest | None = None) -> Ra
     row = value = 0
     for batch in batches:
         codes, stop = batch["codes"], row + len(batch)
-        labels[row:stop] = batch["label"].to_numpy()
-        offsets[row + 1 : stop + 1] = codes.offsets.to_numpy()[1:] + value
-        values[value : offsets[stop]] = codes.values.to_numpy()
+        # `to_numpy` imports pandas, where there is one.
+        labels[row:stop] = np.from_dlpack(batch["label"])
+        offsets[row + 1 : stop + 1] = np.from_dlpack(codes.offsets)[1:] + value
+        values[value : offsets[stop]] = np.from_dlpack(codes.values)
         row, value = stop, int(offsets[stop])
     if split in SPLITS:
         _check_range(folder, f"{split}: a class", labels, len(manifest.classes) - 1)
@@ -161,7 +162,9 @@ def read_vocabulary(folder: Path | str, manifest: Manifest) -> pa.Table:
     """
     path = Path(folder) / VOCABULARY
     check(path, manifest.source, MANIFEST, _AGAIN)
-    return pq.read_table(path)
+    # `pq.read_table` imports pandas, where there is one.
+    with pq.ParquetFile(path) as file:
+        return file.read()
 
 
 def _batches(path: Path, shard: Shard, dtype: str) -> list[pa.RecordBatch]:

@@ -69,11 +69,16 @@ def evaluate(run: Path, folder: Path, device: str = "auto") -> None:
         # Not every class's probability, which 650,000 rows of 14 classes have no place for.
         "brier": brier(found.probabilities, test.labels).astype(np.float32),
     }
+    # `pa.array` would import pandas, where there is one.
+    arrays = {
+        name: pa.Array.from_buffers(pa.from_numpy_dtype(column.dtype), rows, [None, pa.py_buffer(column)])
+        for name, column in columns.items()
+    }
     with alone(run):
         # Removed first and written last, so that metrics never stand beside the predictions of another model.
         (run / METRICS).unlink(missing_ok=True)
         with replacing(run / PREDICTIONS) as temporary:
-            pq.write_table(pa.table(columns), temporary, compression="zstd")
+            pq.write_table(pa.table(arrays), temporary, compression="zstd")
         metrics = Metrics(
             rows=rows,
             errors=errors,

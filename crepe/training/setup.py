@@ -75,7 +75,7 @@ def prepare(
                 "take counts",
             )
         # As in the paper (section 3.1): log(train rows / train rows that have the word).
-        idf = torch.log(manifest.rows["train"] / torch.tensor(vocabulary["rows"].to_numpy()))
+        idf = torch.log(manifest.rows["train"] / torch.tensor(np.from_dlpack(vocabulary["rows"].combine_chunks())))
     largest = _largest_counts(folder, manifest) if settings.needs_largest_counts else None
     idf = settings.symbol_weights(idf, largest)
     inputs = Inputs(vocab_size=manifest.symbols, length=feature.max_length, classes=len(manifest.classes), idf=idf)

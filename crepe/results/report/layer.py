@@ -7,7 +7,6 @@ import numpy as np
 
 from crepe import layout
 from crepe.config import Config
-from crepe.inference import first_layer
 from crepe.io.files import digest
 from crepe.layout import MANIFEST
 from crepe.results.grid import Run
@@ -24,16 +23,22 @@ def layer(config: Config, run: Run, texts: bool) -> dict[str, Any] | None:
     Raises:
         CrepeError: the model, a snapshot of weights or the shards are damaged.
     """
-    if not (run.folder / layout.MODEL).exists():
+    model = config.model(run.record.model)
+    if model.feature.kind != "characters" or not (run.folder / layout.MODEL).exists():
         return None
+    # It imports torch, which takes as long as the rest of a report without such a layer.
+    from crepe.inference import first_layer
+
+    def picture(film: list[np.ndarray]) -> str:
+        return b64encode(first_layer.png(first_layer.levels(film))).decode()
+
     first = first_layer.first_layer(run.folder)
     if first is None:
         return None
     chosen = first_layer.strongest(first)
     film = first_layer.films(run.folder, first, chosen)
     found: list[list[first_layer.Answer]] = [[] for _ in chosen]
-    model = config.model(run.record.model).model
-    shards = layout.shards(model.feature, run.record.dataset)
+    shards = layout.shards(model.model.feature, run.record.dataset)
     if not texts:
         lacking = "This copy has no texts."
     elif not (shards / MANIFEST).exists():
@@ -49,13 +54,9 @@ def layer(config: Config, run: Run, texts: bool) -> dict[str, Any] | None:
         "kernels": [
             {
                 "number": kernel,
-                "picture": _picture([epoch[place] for epoch in film.values()]),
+                "picture": picture([epoch[place] for epoch in film.values()]),
                 "answers": found[place],
             }
             for place, kernel in enumerate(chosen)
         ],
     }
-
-
-def _picture(film: list[np.ndarray]) -> str:
-    return b64encode(first_layer.png(first_layer.levels(film))).decode()
