@@ -12,6 +12,7 @@ from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
 from crepe.models.lstm import Settings
 from crepe.models.lstm.network import SEGMENTS
+from crepe.models.lstm.recurrence import divide
 from crepe.ragged import Ragged
 
 LENGTH = 9
@@ -128,6 +129,35 @@ def test_a_number_of_threads_gives_the_same_bytes_again(number):
     torch.set_num_threads(threads)
     assert all(map(torch.equal, found[0], found[1]))
     assert all(map(torch.equal, found[0], found[2]))
+
+
+@pytest.mark.parametrize("number", [1, 3, 20])
+def test_any_number_of_threads_computes_the_same(number):
+    module = make()
+    _, split = split_of([0, 1, 1, 3, 4, 5, 9, 9, 12])
+    batch, threads, found = split.batch(np.arange(9)), torch.get_num_threads(), []
+    for each in (1, number):
+        torch.set_num_threads(each)
+        loss, found_gradients = outcomes(module, batch, torch.float64)
+        found.append([loss, *(gradient.clone() for gradient in found_gradients)])
+    torch.set_num_threads(threads)
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=150), st.integers(1, 9))
+def test_texts_are_divided_into_groups(lengths, number):
+    sizes = divide(np.sort(lengths)[::-1], number)
+    assert sum(sizes) == len(lengths)
+    assert min(sizes) >= 1
+    assert len(sizes) <= number
+
+
+def test_the_groups_of_texts_take_about_the_same_time():
+    lengths = np.sort(np.random.default_rng(4).lognormal(3.5, 0.4, 128).astype(int) + 1)[::-1]
+    long, short = (int(part.sum()) for part in np.split(lengths, np.cumsum(divide(lengths, 2))[:1]))
+    # The group with the longest text goes through more words, one by one, and so has fewer in all.
+    assert 0.3 * short < long < short
 
 
 def test_bfloat16_is_near():

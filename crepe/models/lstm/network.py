@@ -37,7 +37,7 @@ from crepe.models.base import Inputs, Network, embed
 from crepe.models.batch import Batch
 from crepe.models.device import send
 from crepe.models.lstm import Settings
-from crepe.models.lstm.recurrence import recur
+from crepe.models.lstm.recurrence import divide, recur
 
 SEGMENTS = 8
 """Most segments that time is cut into: with more, blocks are small, and with fewer there is more padding."""
@@ -85,16 +85,17 @@ class LSTM(Network):
 
     def _recurrence(self, batch: Batch, lengths: np.ndarray, dtype: torch.dtype) -> Tensor:
         """Sum each text's outputs for training on a CPU: arguments and result as of `_stairs`."""
-        rows, reach = len(lengths), _reach(lengths)
-        ranks, columns = np.concatenate([np.arange(count) for count in reach]), np.repeat(np.arange(len(reach)), reach)
-        row = torch.from_numpy(rows - 1 - ranks)
-        x = embed(batch.take(row, torch.from_numpy(columns)), self.embedding, dtype, sparse=True)
+        sizes = divide(lengths[::-1], torch.get_num_threads())
+        parts = [part[::-1] for part in np.split(lengths[::-1], np.cumsum(sizes)[:-1])]
+        reach = [_reach(part).tolist() for part in parts]
+        # The batch has the longest text last.
+        longest = len(lengths) - 1 - np.cumsum([0, *sizes])
+        rows = [first - np.arange(count) for first, each in zip(longest, reach, strict=False) for count in each]
+        columns = [np.repeat(np.arange(len(each)), each) for each in reach]
+        row, column = (torch.from_numpy(np.concatenate(part)) for part in (rows, columns))
+        x = embed(batch.take(row, column), self.embedding, dtype, sparse=True)
         input_weight, state_weight, input_bias, state_bias = self.lstm.parameters()
-        weights = (weight.to(dtype) for weight in (input_weight, state_weight, input_bias + state_bias))
-        outputs = recur(x, reach.tolist(), *weights)
-        # Sums of bfloat16 would lose what is small.
-        sums = torch.zeros(rows, outputs.shape[1], dtype=torch.promote_types(dtype, torch.float32))
-        return sums.index_add(0, row, outputs.to(sums.dtype)).to(dtype)
+        return recur(x, reach, input_weight, state_weight, input_bias + state_bias).flip(0)
 
     def _stairs(self, batch: Batch, lengths: np.ndarray, dtype: torch.dtype) -> Tensor:
         """Sum each text's outputs, segment by segment: dtype [rows, hidden_size].
