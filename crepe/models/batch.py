@@ -84,8 +84,8 @@ class Split:
         self.labels = rows.labels
         self.lengths = rows.lengths
         self._starts = rows.offsets[:-1]
-        # from_numpy would alias the read-only memory map.
-        self._values = torch.tensor(rows.values, device=device)
+        # Not copied unless read-only, which torch cannot be: the rows can be most of what a process holds.
+        self._values = torch.from_numpy(np.require(rows.values, requirements="W")).to(device)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -22,6 +22,9 @@ from crepe.io.locks import first_free
 if TYPE_CHECKING:
     from crepe.models.base import Network
 
+RUNS_PER_GPU = "CREPE_RUNS_PER_GPU"
+"""Environment variable: number of commands that share a GPU, 1 if unset. A small network leaves most of one idle."""
+
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 
@@ -68,27 +71,41 @@ def own_device(name: str = "auto") -> Iterator[str]:
     """Yield the name of a device for a command, with a GPU locked against other commands for as long as the block.
 
     `auto`, where there is a GPU, and `cuda` take the first free one of those that the process may see
-    (`CUDA_VISIBLE_DEVICES`), and wait until there is one. Any other name is that device's, and nothing is locked: who
-    names `cuda:2`, `mps` or `cpu` may share it.
+    (`CUDA_VISIBLE_DEVICES`), and wait until there is one. Where `CREPE_RUNS_PER_GPU` is n, a GPU is free until n
+    commands have it. Any other name is that device's, and nothing is locked: who names `cuda:2`, `mps` or `cpu` may
+    share it.
 
     Raises:
-        CrepeError: the lock cannot be made.
+        CrepeError: the lock cannot be made, or `CREPE_RUNS_PER_GPU` is not a whole number from 1.
     """
     if name not in ("auto", "cuda") or not torch.cuda.is_available():
         yield name
         return
     # Not by number: what is number 0 differs from process to process.
     gpus = [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
-    with own_gpu(gpus) as number:
+    with own_gpu(gpus, _runs_per_gpu()) as number:
         yield f"cuda:{number}"
 
 
+def _runs_per_gpu() -> int:
+    text = os.environ.get(RUNS_PER_GPU, "1")
+    if not (text.isdecimal() and int(text)):
+        raise CrepeError(RUNS_PER_GPU, f"is {text!r}, which is not a whole number from 1", "set it to 1, or to 4, say")
+    return int(text)
+
+
 @contextmanager
-def own_gpu(gpus: Sequence[str]) -> Iterator[int]:
-    """Lock the first of `gpus` that no other process of this user holds, for as long as the block; yield its number.
+def own_gpu(gpus: Sequence[str], runs: int = 1) -> Iterator[int]:
+    """Lock the first of `gpus` that fewer than `runs` processes of this user hold, for as long as the block.
+
+    Of several such GPUs it is one that the fewest hold.
 
     Args:
         gpus: names of the GPUs, the same in every process.
+        runs: processes that a GPU is shared by.
+
+    Yields:
+        Index of the GPU in `gpus`.
 
     Raises:
         CrepeError: the lock cannot be made.
@@ -100,8 +117,8 @@ def own_gpu(gpus: Sequence[str]) -> Iterator[int]:
     except OSError as error:
         raise CrepeError(folder, f"cannot be made: {error.strerror or error}", "name a --device, as cuda:0") from error
     busy = "each GPU here is held by another command; waiting for one (--device cuda:0, say, shares that one)"
-    with first_free([folder / f"{gpu}.lock" for gpu in gpus], busy) as number:
-        yield number
+    with first_free([folder / f"{gpu}-{run}.lock" for run in range(runs) for gpu in gpus], busy) as number:
+        yield number % len(gpus)
 
 
 @contextmanager

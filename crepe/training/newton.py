@@ -8,7 +8,8 @@ preconditioner, and goes along the solution as far as the objective falls.
 
 A pass over the rows is two products with a sparse matrix [rows, symbols], whose entries are mostly 1: a row has an
 entry for each symbol of the text, repetitions too, and weights of symbols and of rows are factors outside. So the
-integers of the split are the matrix, as they are; its transpose has as many integers again. Rows are cut into blocks.
+integers of the split are the matrix, as they are. Rows are cut into blocks, in which the number of a row has 16 bits:
+the transposed matrix has these in the order of the symbols, half as many bytes again.
 
 On a CPU every sum has one order, whatever the number of threads, so a model's bytes do not depend on it. On a GPU the
 products of sparse matrices add up in any order, and the last bits differ from run to run. The state of a training
@@ -20,7 +21,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,8 @@ from crepe.training.loop import CHECKPOINT_SECONDS, Training
 
 BLOCK = 2**24
 """Most integers in a block of rows: what is needed to transpose a block is some 40 bytes for each."""
+BLOCK_ROWS = 2**16
+"""Most rows in a block: their numbers are kept in 16 bits."""
 CG_STEPS = 250
 """Most steps of conjugate gradients in an iteration."""
 TEXT_BITS = 32
@@ -138,6 +142,19 @@ def fit(
         take(interrupted[0])
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Rows of a split, one behind the other."""
+
+    rows: slice
+    matrix: Tensor
+    """Sparse [rows, columns], with an entry of 1 for each place of a text."""
+    begins: Tensor | None = None
+    """int32 [columns + 1], where each symbol begins in `row_of`; None if there is no transposed matrix."""
+    row_of: Tensor | None = None
+    """uint16 [places], the row in the block of each place of a symbol, ordered by symbol, then by row."""
+
+
 class Rows:
     """The rows of a split as a sparse matrix [rows, symbols + 1], times a dense one.
 
@@ -156,27 +173,28 @@ class Rows:
         weights = network.symbol_weights.to(device, dtype)
         self.columns = len(weights)
         self._weights = weights[:, None]
-        self._blocks: list[tuple[int, int, Tensor, Tensor | None]] = []
         self._weighed = weights.new_empty(0, 0)
-        stops = split.lengths.cumsum()
-        scales, ones = [], torch.ones(0, dtype=dtype, device=device)
-        first = 0
-        while first < len(split):
-            begin = int(stops[first - 1]) if first else 0
-            last = max(first + 1, int(np.searchsorted(stops, begin + BLOCK, side="right")))
+        self._turned_block: _Block | None = None
+        bounds, stops = _bounds(split.lengths), np.append(0, split.lengths.cumsum())
+        places = np.diff(stops[bounds]).max(initial=0)
+        self._ones = torch.ones(places, dtype=dtype, device=device)
+        # What stays is made before the blocks: behind it, each of them gets the memory that the last one has freed.
+        turned = (len(bounds) - 1, int(stops[-1])) if transposed else (0, 0)
+        begins = torch.empty(turned[0], self.columns + 1, dtype=torch.int32, device=device)
+        row_of = torch.empty(turned[1], dtype=torch.uint16, device=device)
+        self._indices = torch.empty(places if transposed else 0, dtype=torch.int32, device=device)
+        scales = weights.new_empty(len(split) if network.scales_texts else 0)
+        self._blocks = []
+        for number, (first, last) in enumerate(pairwise(bounds)):
             codes, offsets = split.slice(first, last)
-            rows = last - first
-            if len(ones) < len(codes):
-                ones = torch.ones(len(codes), dtype=dtype, device=device)
-            values = ones[: len(codes)]
+            matrix = _csr(offsets.to(torch.int32), codes, self._ones, (last - first, self.columns))
+            block = _Block(slice(first, last), matrix)
+            if transposed:
+                block = replace(block, begins=begins[number], row_of=row_of[stops[first] : stops[last]])
             if transposed or network.scales_texts:
-                row_of, pointers, scale = _transpose(codes, offsets, self.columns, network, weights)
-                scales.append(scale)
-            matrix = _csr(offsets.to(torch.int32), codes, values, (rows, self.columns))
-            turned = _csr(pointers, row_of, values, (self.columns, rows)) if transposed else None
-            self._blocks.append((first, last, matrix, turned))
-            first = last
-        self._scales = torch.cat(scales)[:, None] if network.scales_texts else None  # type: ignore[arg-type]
+                _transpose(codes, offsets, block, network, weights, scales[first:last])
+            self._blocks.append(block)
+        self._scales = scales[:, None] if network.scales_texts else None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -187,8 +205,8 @@ class Rows:
             self._weighed = torch.empty_like(weights)
         weighed = torch.mul(self._weights, weights, out=self._weighed)
         product = weights.new_zeros(len(self), weights.shape[1])
-        for first, last, matrix, _ in self._blocks:
-            _multiply(matrix, weighed, product[first:last])
+        for block in self._blocks:
+            _multiply(block.matrix, weighed, product[block.rows])
         if self._scales is not None:
             product *= self._scales
         return product.add_(weights[0])
@@ -206,12 +224,21 @@ class Rows:
             scales, weights = None if scales is None else scales**2, weights**2
         scaled = values if scales is None else values * scales
         total = values.new_zeros(self.columns, values.shape[1]) if out is None else out
-        for first, last, _, turned in self._blocks:
-            assert turned is not None
-            _multiply(turned, scaled[first:last], total, add=first > 0)
+        for block in self._blocks:
+            _multiply(self._turned(block), scaled[block.rows], total, add=block.rows.start > 0)
         total *= weights
         total[0] = _sums(values)
         return total
+
+    def _turned(self, block: _Block) -> Tensor:
+        """Make the transposed matrix of a block, in the place of that of the last one."""
+        assert block.begins is not None
+        assert block.row_of is not None
+        places = len(block.row_of)
+        if self._turned_block is not block:
+            self._indices[:places] = block.row_of
+            self._turned_block = block
+        return _csr(block.begins, self._indices[:places], self._ones, (self.columns, block.matrix.shape[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,21 +426,26 @@ def _split(network: Linear, weights: Tensor) -> None:
         network.bias.copy_(weights[0])
 
 
-def _transpose(
-    codes: Tensor, offsets: Tensor, columns: int, network: Linear, weights: Tensor
-) -> tuple[Tensor, Tensor, Tensor | None]:
+def _bounds(lengths: np.ndarray) -> list[int]:
+    """Cut rows of these lengths into blocks: the first row of each, and the number of rows."""
+    stops, bounds = lengths.cumsum(), [0]
+    while (first := bounds[-1]) < len(lengths):
+        begin = int(stops[first - 1]) if first else 0
+        last = int(np.searchsorted(stops, begin + BLOCK, side="right"))
+        bounds.append(max(first + 1, min(last, first + BLOCK_ROWS)))
+    return bounds
+
+
+def _transpose(codes: Tensor, offsets: Tensor, block: _Block, network: Linear, weights: Tensor, scales: Tensor) -> None:
     """Order the places of a block of texts by symbol, then by text.
 
     Args:
         codes: int32 [places].
         offsets: int64 [texts + 1], where each text begins.
-        columns: number of symbols, 0 included.
+        block: gets the transposed matrix, if it has room for it.
         network: says how texts are scaled.
         weights: [columns], of the symbols.
-
-    Returns:
-        int32 [places], the text of each place in the new order; int32 [columns + 1], where each symbol begins in it;
-        and [texts], the factor of each text, or None.
+        scales: [texts], gets the factor of each text, if there are such.
     """
     device, texts = codes.device, len(offsets) - 1
     # Symbol and text as one integer, which a single sort without indices puts in order.
@@ -423,9 +455,6 @@ def _transpose(
         keys.numpy().sort()  # Three times as fast as torch's.
     else:
         keys = keys.sort().values
-    begins = torch.arange(columns + 1, device=device).bitwise_left_shift_(TEXT_BITS)
-    pointers = torch.searchsorted(keys, begins, out_int32=True)
-    scale = None
     if network.scales_texts:
         # A symbol that occurs several times in a text has its places one behind the other.
         new = torch.ones(len(keys), dtype=torch.bool, device=device)
@@ -434,15 +463,19 @@ def _transpose(
         counts = torch.diff(firsts, append=firsts.new_tensor([len(keys)]))
         distinct = keys[firsts]
         values = weights[distinct >> TEXT_BITS].mul_(counts)
-        scale = network.text_scales(values, distinct.bitwise_and_(2**TEXT_BITS - 1), texts)
-    return keys.bitwise_and_(2**TEXT_BITS - 1).int(), pointers, scale
+        scales.copy_(network.text_scales(values, distinct.bitwise_and_(2**TEXT_BITS - 1), texts))
+    if block.begins is not None and block.row_of is not None:
+        begins = torch.arange(len(block.begins), device=device).bitwise_left_shift_(TEXT_BITS)
+        block.begins.copy_(torch.searchsorted(keys, begins))
+        block.row_of.copy_(keys.bitwise_and_(2**TEXT_BITS - 1))
 
 
 def _csr(pointers: Tensor, indices: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Make a sparse matrix; the entries are the first of `values`."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse (CSR tensor support is in beta|invariant checks are implicitly)")
         # Not checked, which would take longer than a product: the indices are in order as they are made.
-        return torch.sparse_csr_tensor(pointers, indices, values, shape, check_invariants=False)
+        return torch.sparse_csr_tensor(pointers, indices, values[: len(indices)], shape, check_invariants=False)
 
 
 def _multiply(matrix: Tensor, dense: Tensor, product: Tensor, add: bool = False) -> None:

@@ -34,6 +34,8 @@ VOCABULARY_BYTES = 6
 """Bytes of an n-gram in the vocabulary that lies beside the shards."""
 PROCESS_BYTES = 0.35e9
 """Memory of a process that has imported torch."""
+TRANSPOSE_BYTES = 0.9e9
+"""Most memory that a block of rows of a linear model takes while it is transposed."""
 TRAIN_BYTES = {"convnet": 32, "lstm": 12}
 """Memory of a batch in training, for each code and channel, by kind of network."""
 TEST_BYTES, TEST_ROWS = 8, 256
@@ -203,7 +205,8 @@ class Costs:
         entry = self.config.model(model).model
         encoded = share * self.encoded_bytes(entry.feature, dataset)
         if isinstance(self.config.model(model).network, linear.Settings):
-            return 0.7e9 + 4 * encoded
+            # Their blocks are transposed one at a time, which takes memory up to a limit.
+            return PROCESS_BYTES + 2 * encoded + min(TRANSPOSE_BYTES, 14 * encoded)
         return PROCESS_BYTES + encoded + self.batch_memory(dataset, model, training=share == 1.0)
 
     def batch_memory(self, dataset: str, model: str, training: bool) -> float:

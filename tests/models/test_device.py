@@ -82,6 +82,24 @@ def test_a_gpu_is_the_same_whatever_its_number(gpus: list[str]) -> None:
             assert second == "cuda:0"
 
 
+def test_gpus_are_shared_by_as_many_commands_as_are_to(gpus: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus += ["GPU-a", "GPU-b"]
+    monkeypatch.setenv("CREPE_RUNS_PER_GPU", "2")
+    with own_device() as first, own_device() as second, own_device() as third, own_device() as fourth:
+        assert (first, second, third, fourth) == ("cuda:0", "cuda:1", "cuda:0", "cuda:1")
+        monkeypatch.setattr("crepe.io.locks.time.sleep", lambda _: full())
+        with pytest.raises(torch.OutOfMemoryError), own_device():
+            pass
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", ""])
+def test_a_number_of_commands_that_is_none(gpus: list[str], text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus += ["GPU-a"]
+    monkeypatch.setenv("CREPE_RUNS_PER_GPU", text)
+    with pytest.raises(CrepeError, match=f"CREPE_RUNS_PER_GPU: is '{text}', which is not a whole number"), own_device():
+        pass
+
+
 @pytest.mark.parametrize("name", ["cuda:0", "cuda:2", "cpu", "mps"])
 def test_a_device_that_is_named_is_not_locked(gpus: list[str], name: str) -> None:
     gpus += ["GPU-a"]
