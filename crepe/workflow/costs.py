@@ -210,7 +210,10 @@ class Costs:
         return PROCESS_BYTES + encoded + self.batch_memory(dataset, model, training=share == 1.0)
 
     def batch_memory(self, dataset: str, model: str, training: bool) -> float:
-        """Bytes of a batch in a ConvNet or an LSTM: a random one in training, or the longest texts in a test."""
+        """Bytes of a batch, a random one in training, or the longest texts in a test.
+
+        A kind of network that is not the paper's is taken for a ConvNet.
+        """
         spec = self.config.model(model)
         network, codes = spec.network, self.codes(spec.model.feature, dataset)
         width = getattr(network, "channels", getattr(network, "hidden_size", 0)) + getattr(network, "embedding_dim", 0)
@@ -220,7 +223,8 @@ class Costs:
         tested = TEST_BYTES * rows * longest * width
         if not training:
             return tested
-        return max(tested, TRAIN_BYTES[network.kind] * getattr(spec.recipe, "batch_size", 0) * codes * width)
+        held = TRAIN_BYTES.get(network.kind, max(TRAIN_BYTES.values()))
+        return max(tested, held * getattr(spec.recipe, "batch_size", 0) * codes * width)
 
     def parameters(self, dataset: str, model: str) -> int:
         """Number of a network's parameters, if the vocabulary is as large as the feature allows; 0 of other kinds.
