@@ -46,6 +46,8 @@ PASSES = 100
 """Passes over the train rows that Newton's method takes; 40 to 105 were counted. Limits have more: `newton.PASSES`."""
 START = 1.5
 """Seconds to start the process of a step."""
+REPORT_SECONDS = 0.25
+"""Seconds that a run takes in the report, which reads its weights."""
 BANDWIDTH = 10.0
 """Megabytes a second of a download."""
 
@@ -92,6 +94,8 @@ class Costs:
                 return self.train(job.keys[0], job.keys[1])
             case "evaluate":
                 return self.evaluate(job.keys[0], job.keys[1])
+            case "report":
+                return Need(START + REPORT_SECONDS * len(self.config.runs), memory=0.8e9)
         return Need(START)
 
     # --- Sizes
