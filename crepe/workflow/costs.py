@@ -24,7 +24,7 @@ ENCODE_BYTES = {
     "characters with synonyms": (0.35e9, 6.0, 1.15e9),
     "words": (0.25e9, 2.0, 0.45e9),
     "words with synonyms": (0.3e9, 1.5, 0.5e9),
-    "ngrams": (1.2e9, 1.0, math.inf),
+    "ngrams": (1.2e9, 1.2, math.inf),
     "means": (1.5e9, 0, 0),
 }
 """Memory of encoding, by kind of feature: at least, for each byte of text, and at most in addition."""
