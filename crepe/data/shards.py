@@ -135,12 +135,15 @@ def read(folder: Path | str, split: str, manifest: Manifest | None = None) -> Ra
     """
     folder, manifest = Path(folder), manifest or Manifest.read(folder)
     parts, dtype = manifest.shards[split], "int32" if split == SPOTS else manifest.dtype
-    values = np.empty(sum(shard.values for shard in parts), dtype)
-    offsets = np.zeros(sum(shard.rows for shard in parts) + 1, np.int64)
+    batches = [batch for shard in parts for batch in _batches(folder / shard.file, shard, dtype)]
+    # What the files hold by now, not what something claims.
+    values = np.empty(sum(len(batch["codes"].values) for batch in batches), dtype)
+    offsets = np.zeros(sum(map(len, batches)) + 1, np.int64)
     labels = np.empty(len(offsets) - 1, np.int32)
     row = value = 0
-    # A file at a time, which is unmapped when it is copied.
-    for batch in (batch for shard in parts for batch in _batches(folder / shard.file, shard, dtype)):
+    while batches:
+        # A file is unmapped when its last batch is copied.
+        batch = batches.pop(0)
         codes, stop = batch["codes"], row + len(batch)
         # `to_numpy` imports pandas, where there is one.
         labels[row:stop] = np.from_dlpack(batch["label"])

@@ -9,9 +9,11 @@ import filecmp
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from crepe.config.catalog import Source
+from crepe.errors import CrepeError
 from crepe.io.files import digest, replacing
 
 
@@ -71,14 +73,19 @@ def adopt(path: Path, folder: Path, sources: Iterable[Source]) -> None:
 def join(path: Path, kept: Path) -> None:
     """Make a file and its copy in the store one file again, which takes half the room.
 
-    `dvc add` puts a copy in the place of a file, so that its link to the store is gone.
+    `dvc add` puts a copy in the place of a file, so that its link to the store is gone. Where two names of one file are
+    impossible, on two file systems or with symbolic links, both stay as they are; so they do where the store cannot be
+    written.
 
     Args:
         path: the file, which stays as it is.
         kept: the file of the store; replaced by a link if it has the same content.
     """
-    if not path.samefile(kept) and filecmp.cmp(path, kept, shallow=False):
-        place(path, kept)
+    if path.is_symlink() or kept.is_symlink() or path.stat().st_dev != kept.stat().st_dev or path.samefile(kept):
+        return
+    if filecmp.cmp(path, kept, shallow=False):
+        with suppress(CrepeError):
+            place(path, kept)
 
 
 def link_or_copy(path: Path, other: Path) -> None:

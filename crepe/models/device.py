@@ -98,11 +98,11 @@ def _runs_per_gpu() -> int:
 def own_gpu(gpus: Sequence[str], runs: int = 1) -> Iterator[int]:
     """Lock the first of `gpus` that fewer than `runs` processes of this user hold, for as long as the block.
 
-    Of several such GPUs it is one that the fewest hold.
+    A GPU has `runs` places. The first places of all GPUs are tried before the second ones, and so on.
 
     Args:
         gpus: names of the GPUs, the same in every process.
-        runs: processes that a GPU is shared by.
+        runs: processes that share a GPU, the same number in every process.
 
     Yields:
         Index of the GPU in `gpus`.
@@ -116,7 +116,7 @@ def own_gpu(gpus: Sequence[str], runs: int = 1) -> Iterator[int]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CrepeError(folder, f"cannot be made: {error.strerror or error}", "name a --device, as cuda:0") from error
-    busy = "each GPU here is held by another command; waiting for one (--device cuda:0, say, shares that one)"
+    busy = f"each GPU here is held by another command; waiting for one (--device cuda:0 or {RUNS_PER_GPU} shares one)"
     with first_free([folder / f"{gpu}-{run}.lock" for run in range(runs) for gpu in gpus], busy) as number:
         yield number % len(gpus)
 

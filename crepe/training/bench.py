@@ -88,7 +88,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> None:
     """Run the command."""
     config = load(options.config)
-    known = PLAIN[config.model(options.model).network.kind]
+    kind = config.model(options.model).network.kind
+    if kind not in PLAIN:
+        raise CrepeError(f"--model {options.model}", f"is of kind {kind}, and {', '.join(PLAIN)} are measured")
+    known = PLAIN[kind]
     against = options.against or [known[0]]
     for name in against:
         if name not in known:

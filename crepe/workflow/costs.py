@@ -20,11 +20,11 @@ ROW_BYTES = 1_014
 CODES = {"characters": 1.0, "words": 0.18, "ngrams": 0.4, "means": 0.17}
 """Codes in a byte of text, by kind of feature; 1 for other kinds."""
 ENCODE_BYTES = {
-    "characters": (0.2e9, 1.2, 0.3e9),
-    "characters with synonyms": (0.35e9, 6.0, 1.15e9),
-    "words": (0.25e9, 2.0, 0.45e9),
-    "words with synonyms": (0.3e9, 1.5, 0.5e9),
-    "ngrams": (1.2e9, 1.2, math.inf),
+    "characters": (0.21e9, 1.3, 0.3e9),
+    "characters with synonyms": (0.45e9, 6.0, 1.15e9),
+    "words": (0.28e9, 2.0, 0.45e9),
+    "words with synonyms": (0.35e9, 1.8, 0.5e9),
+    "ngrams": (1.4e9, 1.2, math.inf),
     "means": (1.5e9, 0, 0),
 }
 """Memory of encoding, by kind of feature: at least, for each byte of text, and at most in addition."""

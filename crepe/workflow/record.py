@@ -78,10 +78,11 @@ def files(config: Config) -> Iterator[Path]:
 
 def _join(paths: Iterable[Path]) -> None:
     """Make downloads and their copies in the store one file each."""
-    kept = {file.stat().st_size: file for file in layout.store("").glob("*") if file.is_file()}
-    for path in paths:
-        if path.is_file() and (copy := kept.get(path.stat().st_size)):
-            store.join(path, copy)
+    kept = [file for file in layout.store("").glob("*") if file.is_file()]
+    for path in filter(Path.is_file, paths):
+        for copy in kept:
+            if copy.stat().st_size == path.stat().st_size:
+                store.join(path, copy)
 
 
 def _restore() -> None:

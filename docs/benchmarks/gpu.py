@@ -26,8 +26,8 @@ AGAINST = {"convnet": ["padded", "compiled"], "lstm": ["padded"]}
 ROUNDS = 2
 
 
-def main() -> None:
-    """Run the script."""
+def main() -> int:
+    """Run the script; return 1 if a measurement failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="ag_news", help="key of a dataset (default: %(default)s)")
     networks = ["conv-small", "conv-large", "lk-conv-small", "lk-conv-large", "lstm"]
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("gpu"), help="folder (default: %(default)s)")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    end, config = time.monotonic() + options.seconds, load()
+    end, config, failed = time.monotonic() + options.seconds, load(), False
 
     def late(name: str) -> bool:
         if time.monotonic() < end:
@@ -53,22 +53,25 @@ def main() -> None:
     for number in options.numbers:
         if not late(f"{number} x {options.together}"):
             found = side_by_side(options, number)
+            failed |= not found
             (options.output / f"together-{number}.json").write_text(json.dumps(found))
             print(f"{sum(found):,.0f} samples/s: {', '.join(f'{speed:,.0f}' for speed in found)}", flush=True)
     for model in options.models:
         if not late(model):
             folder = shards(config.model(model).model.feature, options.dataset)
-            against = AGAINST[config.model(model).network.kind]
+            against = AGAINST.get(config.model(model).network.kind, ["padded"])
             words = ["bench", "--shards", str(folder), "--model", model, "--against", *against, "--rounds", str(ROUNDS)]
             done = crepe([*words, "--device", options.device, "--json"], stdout=subprocess.PIPE)
             text = done.communicate()[0]
+            failed |= done.returncode != 0
             if done.returncode == 0:
                 (options.output / f"{model}.json").write_bytes(text)
                 figures = json.loads(text)
                 print({key: figures[key] for key in ("train", "evaluate", "ratios")}, flush=True)
     for model in options.rows:
         if not late(model):
-            crepe(train(options, model, 0)).wait()
+            failed |= crepe(train(options, model, 0)).wait() != 0
+    return int(failed)
 
 
 def train(options: argparse.Namespace, model: str, seed: int, *more: str) -> list[str]:
@@ -101,4 +104,4 @@ def crepe(words: Sequence[str], **how: object) -> "subprocess.Popen[bytes]":
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -62,6 +62,17 @@ def test_shards_know_what_they_hold(tmp_path):
     assert first.sha256 == digest(tmp_path / first.file)
 
 
+@pytest.mark.parametrize("key", ["rows", "values"])
+@pytest.mark.parametrize("number", [-1, 10**15, 10**30])
+def test_a_manifest_that_claims_other_numbers(tmp_path, key, number):
+    manifest = folder(tmp_path)
+    first, *others = manifest.shards["train"]
+    shard = replace(first, **{key: number})
+    manifest = replace(manifest, shards={**manifest.shards, "train": [shard, *others]})
+    with pytest.raises(CrepeError, match="it has other numbers of rows and values than the manifest says"):
+        read(tmp_path, "train", manifest)
+
+
 def test_same_rows_same_bytes(tmp_path):
     folder(tmp_path / "a")
     folder(tmp_path / "b")

@@ -5,6 +5,7 @@ import pytest
 
 from crepe.config.catalog import Source
 from crepe.data import store
+from crepe.errors import CrepeError
 
 CONTENT = b"an archive"
 SOURCE = Source(url="https://example.org/x.tgz", sha256=hashlib.sha256(CONTENT).hexdigest(), bytes=len(CONTENT))
@@ -67,3 +68,29 @@ def test_a_file_and_its_copy_become_one_and_others_stay(tmp_path):
             store.join(path, kept)
             assert path.samefile(kept) == same
         assert (path.stat().st_ino, kept.read_bytes()) == (inode, content)
+
+
+@pytest.mark.parametrize("link", ["x.tgz", "kept"])
+def test_symbolic_links_stay(tmp_path, link):
+    (tmp_path / "elsewhere").write_bytes(CONTENT)
+    for name in ("x.tgz", "kept"):
+        if name == link:
+            (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+        else:
+            (tmp_path / name).write_bytes(CONTENT)
+    store.join(tmp_path / "x.tgz", tmp_path / "kept")
+    assert [name for name in ("x.tgz", "kept") if (tmp_path / name).is_symlink()] == [link]
+    assert (tmp_path / "elsewhere").stat().st_nlink == 1
+
+
+def test_a_store_that_cannot_be_written_stays(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise CrepeError("kept", "cannot be written")
+
+    path, kept = tmp_path / "x.tgz", tmp_path / "kept"
+    path.write_bytes(CONTENT)
+    kept.write_bytes(CONTENT)
+    monkeypatch.setattr(store, "place", refuse)
+    store.join(path, kept)
+    assert not path.samefile(kept)
+    assert kept.read_bytes() == CONTENT

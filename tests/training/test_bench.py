@@ -53,6 +53,23 @@ def _lengths(tiny: Tiny) -> list[int]:
     return shards.read(tiny.folder / "chars", "train").lengths.tolist()
 
 
+def test_a_kind_that_is_not_measured(
+    tiny: Tiny, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(bench.PLAIN, "convnet")
+    words = [
+        "bench",
+        "--shards",
+        str(tiny.folder / "chars"),
+        "--model",
+        "conv-small",
+        "--config",
+        json.dumps(overlay()),
+    ]
+    assert main(words) == 1
+    assert "--model conv-small: is of kind convnet, and lstm, linear are measured" in capsys.readouterr().err
+
+
 def test_table(tiny: Tiny, quick: None, capsys: pytest.CaptureFixture[str]) -> None:
     text = run(tiny, capsys)
     assert "conv-small on tiny" in text

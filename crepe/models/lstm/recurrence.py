@@ -260,9 +260,14 @@ def _threads(number: int) -> ThreadPoolExecutor:
         all_there.wait()
 
     pool = ThreadPoolExecutor(number, "recurrence", start)
-    for _ in range(number):
-        pool.submit(int)
-    all_there.wait()
+    try:
+        for _ in range(number):
+            pool.submit(int)
+        all_there.wait()
+    except BaseException:
+        # Threads that wait for one that cannot be started would keep the process from its end.
+        all_there.abort()
+        raise
     # New threads, and this one, take the last number that any thread has set.
     torch.set_num_threads(before)
     return pool
