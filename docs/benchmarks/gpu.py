@@ -22,7 +22,7 @@ from crepe.layout import shards
 from crepe.models.device import RUNS_PER_GPU
 
 AGAINST = {"convnet": ["padded", "compiled"], "lstm": ["padded"]}
-"""What networks of a kind are measured against."""
+"""Forms that networks of a kind are measured against."""
 ROUNDS = 2
 
 
