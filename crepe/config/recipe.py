@@ -12,7 +12,7 @@ from crepe.io.section import Variant
 class Recipe(Variant, ABC):
     """Base class of the settings of a solver."""
 
-    KINDS: ClassVar[Mapping[str, str]] = {"sgd": "crepe.config.sgd", "newton": "crepe.config.newton"}
+    KINDS: ClassVar[Mapping[str, str]] = {"sgd": "crepe.config.sgd", "cg": "crepe.config.cg"}
     DEFAULT: ClassVar[str | None] = "sgd"
     SOLVER: ClassVar[str]
     """Name of the module whose function `fit` follows the recipe."""

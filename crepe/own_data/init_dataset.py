@@ -232,7 +232,7 @@ def _about(seconds: float) -> str:
 def _models(counts: Mapping[str, int], sampling: str | None) -> dict[str, Any]:
     """The study's keys `models` and `training`, and a model that is drawn by classes where these are uneven.
 
-    Newton's method, which trains `MODEL`, goes through all rows: as many of each class as there are.
+    Conjugate gradients, which train `MODEL`, go through all rows: as many of each class as there are.
     """
     default = load()
     recipes = {name: recipe for name, recipe in default.training.items() if recipe.kind == "sgd"}

@@ -47,7 +47,7 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Iteration:
-    """A line of history.csv: the state of a training by newton after an iteration."""
+    """A line of history.csv: the state of a training by cg after an iteration."""
 
     unit: ClassVar[str] = "iteration"
 
@@ -59,8 +59,6 @@ class Iteration:
     """Texts in these passes."""
     objective: float
     """Mean loss over the train rows, and the penalty."""
-    gradient_norm: float
-    """Norm of the objective's gradient."""
     train_loss: float
     """Mean loss over the train rows after the iteration."""
     train_error_pct: float

@@ -102,7 +102,7 @@ class RunRecord(Section):
     epochs: int
     """Epochs trained, the last of which may be a part; iterations of a solver that has no epochs."""
     batches: int
-    """Batches trained; a batch of newton is the whole train set."""
+    """Batches trained; a batch of cg is the whole train set."""
     complete: bool
     """Whether the run followed its recipe to the end: the whole schedule, or to the tolerance."""
     code: Code

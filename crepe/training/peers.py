@@ -3,8 +3,9 @@
     crepe bench --shards data/shards/ngrams/ag_news --model ngrams-tfidf --against scikit-learn fasttext
 
 The figures are medians over the rounds of the seconds that a training takes, with the test error beside them: a fast
-solver that stops early is another model. Ours starts from the codes of the shards; scikit-learn's estimators start from
-a finished matrix of the same features, whose making is a figure of its own. They minimize the same objective:
+solver that stops early is another model. All of them start from the codes of the shards: scikit-learn's estimators need
+a matrix of the same features first, whose making is a part of their seconds and a figure of its own, too. They minimize
+the same objective:
 
 - `sgd`: `SGDClassifier`, one class against the rest, `SGD_EPOCHS` epochs, a thread for each class
 - `saga`: `LogisticRegression`, `SAGA_EPOCHS` epochs, one thread
@@ -31,7 +32,7 @@ from rich.table import Table
 
 from crepe import layout
 from crepe.config import Config
-from crepe.config.newton import Settings as Newton
+from crepe.config.cg import Settings as Cg
 from crepe.data import shards
 from crepe.data.shards import Manifest
 from crepe.errors import CrepeError
@@ -51,8 +52,9 @@ SGD_EPOCHS, SAGA_EPOCHS = 5, 20
 FASTTEXT = {"dim": 10, "epoch": 5, "lr": 0.25}
 """Size of the vectors, epochs and learning rate: those of AG's News in fastText's paper (Joulin et al., 2016)."""
 
-Variant = Callable[[int], tuple[float, float]]
-"""A function from the number of a round to the seconds of a training and its test error in percent."""
+Variant = Callable[[int], tuple[float, float, float]]
+"""A function from the number of a round to the seconds of a training, those of them in which a matrix was made, and the
+test error in percent."""
 
 
 @enough_memory()
@@ -71,18 +73,18 @@ def bench(config: Config, key: str, folder: Path, device: str, rounds: int, agai
         The figures, as `crepe bench --json` prints them.
 
     Raises:
-        CrepeError: the model is not trained by newton, a peer is not installed, or there are no such shards or texts.
+        CrepeError: the model is not trained by cg, a peer is not installed, or there are no such shards or texts.
     """
     place = set_up(device)
     spec, manifest = config.model(key), Manifest.read(folder)
-    if not isinstance(spec.recipe, Newton):
-        raise CrepeError(f"--model {key}", f"is trained by {spec.recipe.kind}, and trainings of newton are measured")
+    if not isinstance(spec.recipe, Cg):
+        raise CrepeError(f"--model {key}", f"is trained by {spec.recipe.kind}, and trainings of cg are measured")
     start = prepare(config, manifest.dataset, key, 0, folder, place)
     train, test = read_train(folder, manifest, place), Split(shards.read(folder, "test", manifest), place)
     network = start.model.network
     assert isinstance(network, Linear)
 
-    def ours(number: int) -> tuple[float, float]:
+    def ours(number: int) -> tuple[float, float, float]:
         run = Training(
             title=key,
             network=prepare(config, manifest.dataset, key, 0, folder, place).model.network,
@@ -96,24 +98,22 @@ def bench(config: Config, key: str, folder: Path, device: str, rounds: int, agai
         with tempfile.TemporaryDirectory() as temporary:
             begun = time.perf_counter()
             fit(run, Path(temporary), identity="bench")
-            return time.perf_counter() - begun, run.history[-1]["test_error_pct"]
+            return time.perf_counter() - begun, 0.0, run.history[-1]["test_error_pct"]
 
     variants: dict[str, Variant] = {"crepe": ours}
-    matrix_seconds = None
     if "scikit-learn" in against:
-        begun = time.perf_counter()
-        x = matrix(train, network)
-        matrix_seconds = round(time.perf_counter() - begun, 3)
-        variants |= _scikit_learn(x, train.labels, matrix(test, network), test.labels, spec.recipe.l2)
+        variants |= _scikit_learn(train, test, network, spec.recipe.l2)
     if "fasttext" in against:
         words = {split: _words(layout.clean(manifest.dataset), split, manifest) for split in shards.SPLITS}
         variants["fasttext"] = _fasttext(words, train.labels, test.labels, getattr(spec.feature, "max_n", 1))
     seconds: dict[str, list[float]] = {name: [] for name in variants}
+    made: dict[str, list[float]] = {name: [] for name in variants}
     errors: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(rounds):
         for name, variant in variants.items():
-            spent, error = variant(number)
+            spent, matrix_spent, error = variant(number)
             seconds[name].append(spent)
+            made[name].append(matrix_spent)
             errors[name].append(error)
     trained = {name: round(median(values), 3) for name, values in seconds.items()}
     error_pct = {name: round(median(values), 4) for name, values in errors.items()}
@@ -129,7 +129,7 @@ def bench(config: Config, key: str, folder: Path, device: str, rounds: int, agai
         "torch": torch.__version__,
         "rounds": rounds,
         "train_seconds": trained,
-        "matrix_seconds": matrix_seconds,
+        "matrix_seconds": {name: round(median(values), 3) for name, values in made.items()},
         "test_error_pct": error_pct,
         "intervals": {name: [round(100 * end, 4) for end in ends] for name, ends in intervals.items()},
         "ratio": round(min(others) / trained["crepe"], 3),
@@ -139,13 +139,18 @@ def bench(config: Config, key: str, folder: Path, device: str, rounds: int, agai
 def show(figures: dict[str, Any]) -> None:
     """Print the figures of `bench` as a table."""
     title = "{model} on {dataset}, {rows[train]:,} rows, {device_name}, {threads} threads, torch {torch}"
-    table = Table("", "training, s", "test error %", "95 %", title=title.format(**figures), title_justify="left")
+    table = Table("", "training, s", "its matrix, s", "test error %", "95 %", title=title.format(**figures))
     for name, seconds in figures["train_seconds"].items():
+        matrix_seconds = figures["matrix_seconds"][name]
         low, high = figures["intervals"][name]
-        table.add_row(name, f"{seconds:.2f}", f"{figures['test_error_pct'][name]:.2f}", f"{low:.2f} to {high:.2f}")
+        table.add_row(
+            name,
+            f"{seconds:.2f}",
+            f"{matrix_seconds:.2f}" if matrix_seconds else "",
+            f"{figures['test_error_pct'][name]:.2f}",
+            f"{low:.2f} to {high:.2f}",
+        )
     Console().print(table)
-    if figures["matrix_seconds"] is not None:
-        print(f"scikit-learn's matrix took {figures['matrix_seconds']:.2f} s more; crepe's training makes its own.")
     print(f"fastest other : crepe = {figures['ratio']:.2f}")
 
 
@@ -173,10 +178,11 @@ def matrix(split: Split, network: Linear) -> Any:
     return found
 
 
-def _scikit_learn(x: Any, labels: np.ndarray, tests: Any, expected: np.ndarray, l2: float) -> dict[str, Variant]:
-    """Return the estimators of scikit-learn for the objective of `crepe.training.newton`, by name."""
+def _scikit_learn(train: Split, test: Split, network: Linear, l2: float) -> dict[str, Variant]:
+    """Return the estimators of scikit-learn for the objective of `crepe.training.cg`, by name."""
+    tests = matrix(test, network)
     linear = _import("sklearn.linear_model")
-    threads, inverse = torch.get_num_threads(), 1 / (l2 * len(labels))
+    threads, inverse = torch.get_num_threads(), 1 / (l2 * len(train))
     estimators = {
         "sgd": lambda number: linear.SGDClassifier(
             loss="log_loss", alpha=l2, max_iter=SGD_EPOCHS, tol=None, n_jobs=threads, random_state=number
@@ -188,15 +194,17 @@ def _scikit_learn(x: Any, labels: np.ndarray, tests: Any, expected: np.ndarray, 
     }
 
     def variant(make: Callable[[int], Any]) -> Variant:
-        def trained(number: int) -> tuple[float, float]:
+        def trained(number: int) -> tuple[float, float, float]:
             estimator = make(number)
+            begun = time.perf_counter()
+            x = matrix(train, network)
+            made = time.perf_counter() - begun
             with warnings.catch_warnings():
                 # Some are to end before they converge.
                 warnings.simplefilter("ignore")
-                begun = time.perf_counter()
-                estimator.fit(x, labels)
+                estimator.fit(x, train.labels)
                 spent = time.perf_counter() - begun
-            return spent, 100 * float((estimator.predict(tests) != expected).mean())
+            return spent, made, 100 * float((estimator.predict(tests) != test.labels).mean())
 
         return trained
 
@@ -214,7 +222,7 @@ def _fasttext(words: dict[str, list[str]], labels: np.ndarray, expected: np.ndar
     """
     fasttext = _import("fasttext")
 
-    def trained(number: int) -> tuple[float, float]:
+    def trained(number: int) -> tuple[float, float, float]:
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
             file.writelines(f"__label__{label} {text}\n" for label, text in zip(labels, words["train"], strict=True))
             file.flush()
@@ -224,7 +232,7 @@ def _fasttext(words: dict[str, list[str]], labels: np.ndarray, expected: np.ndar
             )
             spent = time.perf_counter() - begun
         found = [int(said[0].removeprefix("__label__")) if said else -1 for said in model.predict(words["test"])[0]]
-        return spent, 100 * float((np.array(found) != expected).mean())
+        return spent, 0.0, 100 * float((np.array(found) != expected).mean())
 
     return trained
 

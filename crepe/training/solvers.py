@@ -16,6 +16,6 @@ def fit(
 ) -> None:
     """Train a network by its recipe, from its last checkpoint in `folder` if there is one.
 
-    See `crepe.training.loop.fit` and `crepe.training.newton.fit`.
+    See `crepe.training.loop.fit` and `crepe.training.cg.fit`.
     """
     import_module(training.recipe.SOLVER).fit(training, folder, identity, steps, show)

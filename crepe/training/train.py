@@ -50,7 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     add_precision(parser)
     parser.add_argument(
-        "--steps", type=int, metavar="N", help="end after N batches, or iterations of newton, whatever the recipe says"
+        "--steps", type=int, metavar="N", help="end after N batches, or iterations of cg, whatever the recipe says"
     )
 
 
@@ -100,7 +100,7 @@ def train(
         output: the run's folder.
         device: see `crepe.models.device.choose_device`.
         precision: see `crepe.models.device.choose_precision`.
-        steps: batches, or iterations of newton, to end after; None follows the recipe to its end.
+        steps: batches, or iterations of cg, to end after; None follows the recipe to its end.
         vectors: see `prepare`.
 
     Raises:

@@ -8,7 +8,7 @@ these figures with a margin (`crepe.workflow.steps`); `crepe plan` adds them up 
 import math
 from dataclasses import dataclass
 
-from crepe.config import Config, newton
+from crepe.config import Config, cg
 from crepe.config.jobs import Job
 from crepe.models import convnet, linear, lstm
 from crepe.records.speeds import Cost, Speeds
@@ -42,8 +42,8 @@ TEST_BYTES, TEST_ROWS = 8, 256
 """Memory of a batch in a test, for each code and channel, and its largest number of rows."""
 LONGEST = 5
 """Codes of the longest texts of a test, in average ones."""
-PASSES = 100
-"""Passes over the train rows that Newton's method takes; 40 to 105 were counted. Limits have more: `newton.PASSES`."""
+PASSES = 15
+"""Passes over the train rows that conjugate gradients take; 8 to 13 were counted. Limits have more: `cg.PASSES`."""
 START = 1.5
 """Seconds to start the process of a step."""
 REPORT_SECONDS = 0.25
@@ -177,12 +177,12 @@ class Costs:
         Args:
             dataset: key of the dataset.
             model: key of the model.
-            passes: passes over the train rows, if Newton's method trains it.
+            passes: passes over the train rows, if conjugate gradients train it.
         """
         entry, recipe = self.config.dataset(dataset), self.config.model(model).recipe
         work = recipe.work(entry.batches_per_epoch, entry.train_rows, entry.test_rows)
         drawn = recipe.schedule(entry.batches_per_epoch)
-        if isinstance(recipe, newton.Settings):
+        if isinstance(recipe, cg.Settings):
             drawn = work = min(work, passes * entry.train_rows)
         train, test = (self._network(step, dataset, model) for step in ("train", "evaluate"))
         seconds = START + drawn * train.seconds + (work - drawn) * test.seconds

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any, TextIO
 
 from crepe import layout
-from crepe.config import Config, load, merge, newton
+from crepe.config import Config, cg, load, merge
 from crepe.config.catalog import Dataset, Thesaurus, Vectors
 from crepe.config.jobs import jobs
 from crepe.data import store
@@ -300,7 +300,7 @@ class Steps:
 
     def train_minutes(self, wildcards: Wildcards) -> int:
         """Time limit of a training, tests after each epoch included."""
-        return 20 + _minutes(self._costs.train(wildcards.dataset, wildcards.model, newton.PASSES))
+        return 20 + _minutes(self._costs.train(wildcards.dataset, wildcards.model, cg.PASSES))
 
     def train_mb(self, wildcards: Wildcards) -> int:
         """Memory for a training."""

@@ -38,7 +38,7 @@ from tests.support.paths import ROOT, inside
 
 BATCHES = 200
 ITERATIONS = 3
-"""Largest number of iterations of Newton's method."""
+"""Largest number of iterations of conjugate gradients."""
 
 
 @contextmanager
@@ -74,11 +74,7 @@ def overlay(files: dict[str, Path], urls: dict[str, str], scale: float, batches:
         "training": {
             "convnet": {"epochs": 1, "batches_per_epoch": batches},
             "lstm": {"epochs": 1, "batches_per_epoch": batches},
-            **{
-                key: {"max_iterations": ITERATIONS}
-                for key, recipe in config.training.items()
-                if recipe.kind == "newton"
-            },
+            **{key: {"max_iterations": ITERATIONS} for key, recipe in config.training.items() if recipe.kind == "cg"},
         },
         "catalog": {
             "datasets": datasets,

@@ -75,7 +75,7 @@ def _take_one_core(folder: Path) -> None:
     profile.write_text(profile.read_text().replace("cores: all", "cores: 1"))
 
 
-NEWTON = ("newton-counts", "newton-tfidf", "newton-ngrams", "newton-ngrams-tfidf", "newton-tfidf-l2")
+CG = ("cg-counts", "cg-tfidf", "cg-ngrams", "cg-ngrams-tfidf", "cg-tfidf-l2")
 """Recipes of the linear models of `config/models.yaml`, but for bow, which sgd trains here."""
 
 
@@ -97,7 +97,7 @@ def study(datasets: tuple[str, ...], models: tuple[str, ...]) -> dict:
         "seeds": [0],
         "training": {
             **dict.fromkeys(("convnet", "counts", "lstm"), recipe),
-            **{key: {"kind": "newton", "l2": 0.001} for key in NEWTON},
+            **{key: {"kind": "cg", "l2": 0.001} for key in CG},
         },
     }
 

@@ -98,7 +98,7 @@ def test_saved_speeds_are_those_of_the_engine(
             "--against fasttext: is nothing to compare conv-small with",
         ),
         (["--model", "bow", "--against", "padded"], "--against padded: is nothing to compare bow with; scikit-learn"),
-        (["--model", "bow"], "--model bow: is trained by sgd, and trainings of newton are measured"),
+        (["--model", "bow"], "--model bow: is trained by sgd, and trainings of cg are measured"),
         (["--model", "bow", "--save"], "--save: takes ConvNets and LSTMs"),
         (["--model", "conv-small", "--rounds", "0"], "--rounds 0: must be 1 or more"),
     ],

@@ -1,5 +1,5 @@
-"""Twenty steps of every kind of training, or all that Newton's method takes, give the losses and parameters that they
-have always given.
+"""Twenty steps of every kind of training, or all that conjugate gradients take, give the losses and parameters that
+they have always given.
 
 `golden/training.json` was made before the training loop was rebuilt: `python -m tests.training.test_golden_training`
 makes it anew, which only a deliberate change of results may ask for. On the machine and the torch that made it the
@@ -50,7 +50,7 @@ CONFIG: dict[str, Any] = {
     "seeds": [0],
     "training": {
         **{"brief": RECIPE, "clipped": RECIPE | {"max_grad_norm": 0.5}},
-        "newton": {"kind": "newton", "l2": 0.0001, "tolerance": 0.001},
+        "cg": {"kind": "cg", "l2": 0.0001, "tolerance": 0.001},
     },
     "catalog": {
         "datasets": {"toys": tiny.dataset()},
@@ -80,14 +80,14 @@ CONFIG: dict[str, Any] = {
             "lstm": {"feature": "columns", "network": "lstm", "training": "clipped", "vectors": "learnt"},
             "tfidf": {"feature": "ngrams", "network": "linear-tfidf", "training": "brief"},
             "counts": {"feature": "ngrams", "network": "linear-counts", "training": "brief"},
-            "newton": {"feature": "ngrams", "network": "linear-largest", "training": "newton"},
+            "cg": {"feature": "ngrams", "network": "linear-largest", "training": "cg"},
         },
     },
 }
 FEATURES = {model: entry["feature"] for model, entry in CONFIG["catalog"]["models"].items()}
-NEWTON = [model for model, entry in CONFIG["catalog"]["models"].items() if entry["training"] == "newton"]
+CG = [model for model, entry in CONFIG["catalog"]["models"].items() if entry["training"] == "cg"]
 CASES = [
-    (model, precision) for model in FEATURES for precision in ("float32", "float64" if model in NEWTON else "bfloat16")
+    (model, precision) for model in FEATURES for precision in ("float32", "float64" if model in CG else "bfloat16")
 ]
 
 
@@ -124,7 +124,7 @@ def prepare(folder: Path) -> Path:
 def trained(folder: Path, model: str, precision: str) -> dict[str, Any]:
     """Losses of the steps, on the minibatch and on the test rows after it, and a digest of the last parameters.
 
-    A step of Newton's method is an iteration, and its minibatch the train set.
+    A step of conjugate gradients is an iteration, and its minibatch the train set.
     """
     run = f"runs/{model}/{precision}"
     crepe(folder, "train", "toys", model, "--device", "cpu", "--precision", precision, "--output", run)
@@ -150,7 +150,7 @@ def test_the_steps_are_what_they_were(folder: Path, model: str, precision: str) 
     golden = json.loads(GOLDEN.read_text())
     expected, found = golden["trainings"][f"{model} {precision}"], trained(folder, model, precision)
     assert len(found["train"]) == len(expected["train"])
-    assert model in NEWTON or len(found["train"]) == STEPS
+    assert model in CG or len(found["train"]) == STEPS
     if golden["machine"] == machine():
         assert found == expected
     else:

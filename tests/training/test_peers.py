@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationW
 
 def run(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
     content = overlay()
-    content["training"]["newton-counts"] = {"kind": "newton", "l2": 0.001, "tolerance": 0.001}
-    content["catalog"]["models"]["bow"]["training"] = "newton-counts"
+    content["training"]["cg-counts"] = {"kind": "cg", "l2": 0.001, "tolerance": 0.001}
+    content["catalog"]["models"]["bow"]["training"] = "cg-counts"
     words = ["bench", "--shards", str(folder), "--model", "bow", "--device", "cpu", "--rounds", "2"]
     assert main([*words, "--config", json.dumps(content), *options]) == 0
     return capsys.readouterr().out
@@ -38,6 +38,7 @@ def test_scikit_learn(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
     # Both are at the minimum of the same objective.
     low, high = figures["intervals"]["lbfgs"]
     assert low <= figures["test_error_pct"]["crepe"] <= high
+    assert figures["matrix_seconds"]["crepe"] == 0 < figures["matrix_seconds"]["lbfgs"]
     fastest = min(seconds for name, seconds in figures["train_seconds"].items() if name != "crepe")
     assert figures["ratio"] == pytest.approx(fastest / figures["train_seconds"]["crepe"], abs=1e-3)
 
@@ -81,6 +82,6 @@ def test_fasttext(
     (clean / "train.parquet").unlink()
     words = ["bench", "--shards", str(folder), "--model", "bow", "--against", "fasttext", "--config"]
     content = overlay()
-    content["catalog"]["models"]["bow"]["training"] = "newton-counts"
+    content["catalog"]["models"]["bow"]["training"] = "cg-counts"
     assert main([*words, json.dumps(content)]) == 1
     assert "train.parquet: is not there; fastText reads texts: run `crepe clean`" in capsys.readouterr().err

@@ -149,7 +149,7 @@ EXPECTED = {
     "models.convnet.__init__": {"train convnet", "evaluate convnet"},
     "models.convnet.network": {"train convnet", "evaluate convnet"},
     "training.train": {"train convnet", "train linear", "train lstm"},
-    "training.newton": {"train convnet", "train linear", "train lstm"},
+    "training.cg": {"train convnet", "train linear", "train lstm"},
     "evaluation.evaluate": {"evaluate convnet", "evaluate linear", "evaluate lstm"},
     "results.table": {"table"},
     "records.run": {"table", "report"},
@@ -171,10 +171,10 @@ def test_a_real_line_changes_the_steps_that_run_it(project, module):
 
 
 def test_a_training_depends_on_the_solver_of_its_recipe_alone():
-    sgd, newton = (import_module(f"crepe.config.{kind}").Settings for kind in ("sgd", "newton"))
-    by = {kind: set(code.modules([*code.STEPS["train"], *code.solvers(kind)])) for kind in (sgd, newton)}
-    assert {"crepe.training.newton", "crepe.config.newton"} <= by[newton] - by[sgd]
-    assert "crepe.config.sgd" in by[sgd] - by[newton]
+    sgd, cg = (import_module(f"crepe.config.{kind}").Settings for kind in ("sgd", "cg"))
+    by = {kind: set(code.modules([*code.STEPS["train"], *code.solvers(kind)])) for kind in (sgd, cg)}
+    assert {"crepe.training.cg", "crepe.config.cg"} <= by[cg] - by[sgd]
+    assert "crepe.config.sgd" in by[sgd] - by[cg]
 
 
 def test_a_real_line_in_any_module_changes_a_step_or_is_left_out(project):
