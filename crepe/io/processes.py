@@ -19,18 +19,23 @@ SECONDS = 1.0
 THREADS = "OMP_NUM_THREADS"
 """Environment variable with the number of threads of this process. Snakemake sets it, and those of BLAS, for a job."""
 
+SPINS = "10000"
+"""How often a thread of OpenMP looks for work before it sleeps. On an idle machine a tenth of it costs ConvNets a
+seventh of their speed and small linear models a third, and beside other processes all have the same speed; ten times as
+much costs ConvNets a third of their speed there."""
+
 
 def limit_threads() -> None:
     """Have libraries that are imported later compute in no more threads than `THREADS` says, and share the processors.
 
     polars has a variable of its own. A thread of OpenMP (torch) that waits for the others spins for milliseconds, in
-    which it takes a processor from them if anything else runs: it is to sleep after some microseconds. What the
-    environment says already is left as it is.
+    which it takes a processor from them if anything else runs: it is to sleep sooner (`SPINS`). What the environment
+    says already is left as it is.
     """
     if number := _number():
         os.environ.setdefault("POLARS_MAX_THREADS", str(number))
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def threads() -> int:

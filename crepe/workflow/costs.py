@@ -20,14 +20,16 @@ ROW_BYTES = 1_014
 CODES = {"characters": 1.0, "words": 0.18, "ngrams": 0.4, "means": 0.17}
 """Codes in a byte of text, by kind of feature; 1 for other kinds."""
 ENCODE_BYTES = {
-    "characters": (0.21e9, 1.3, 0.3e9),
-    "characters with synonyms": (0.45e9, 6.0, 1.15e9),
-    "words": (0.28e9, 2.0, 0.45e9),
-    "words with synonyms": (0.35e9, 1.8, 0.5e9),
+    "characters": (0.21e9, 1.3, 350_000),
+    "characters with synonyms": (0.45e9, 6.0, 400_000),
+    "words": (0.28e9, 2.0, 125_000),
+    "words with synonyms": (0.35e9, 1.8, 190_000),
     "ngrams": (1.4e9, 1.2, math.inf),
     "means": (1.5e9, 0, 0),
 }
-"""Memory of encoding, by kind of feature: at least, for each byte of text, and at most in addition."""
+"""Memory of encoding, by kind of feature: at least, for each byte of text, and of how many rows' texts at most."""
+CLEAN_BYTES, CLEAN_ROWS = 0.2e9, 90_000
+"""Memory of cleaning: at least, and the number of rows whose bytes of text it has in addition."""
 SYNONYMS_SECONDS, SYNONYMS_BYTES = 4.0, 9e6
 """Time to read a thesaurus of 80,000 words, and the bytes of its synonyms in shards of any number of rows."""
 VOCABULARY_BYTES = 6
@@ -147,7 +149,8 @@ class Costs:
         text = self.text_bytes(dataset)
         cost = self._cost("clean", "", text)
         rows = self.rows(dataset)
-        return Need(START + rows * cost.seconds, cost.basis, 0.4e9, 0.45 * rows * text)
+        memory = CLEAN_BYTES + text * min(rows, CLEAN_ROWS)
+        return Need(START + rows * cost.seconds, cost.basis, memory, 0.45 * rows * text)
 
     def encode(self, feature: str, dataset: str) -> Need:
         """Compute the needs of encoding a dataset."""
@@ -156,7 +159,7 @@ class Costs:
         cost = self._cost("encode", kind, text)
         least, growth, most = ENCODE_BYTES.get(kind, (1e9, 0, 0))
         seconds = START + rows * cost.seconds + (0 if settings.thesaurus is None else SYNONYMS_SECONDS)
-        memory = least + min(growth * text * rows, most)
+        memory = least + growth * text * min(rows, most)
         return Need(seconds, cost.basis, memory, self.encoded_bytes(feature, dataset))
 
     def vectors(self, key: str, feature: str, dataset: str) -> Need:
@@ -182,13 +185,16 @@ class Costs:
         entry, recipe = self.config.dataset(dataset), self.config.model(model).recipe
         work = recipe.work(entry.batches_per_epoch, entry.train_rows, entry.test_rows)
         drawn = recipe.schedule(entry.batches_per_epoch)
+        # Weights, momentum, gradients, copies in bfloat16, and a checkpoint on its way to the disk.
+        tables = 20
         if isinstance(recipe, cg.Settings):
             drawn = work = min(work, passes * entry.train_rows)
+            # Eight tables like the weights, and a checkpoint of four of them.
+            tables = 48
         train, test = (self._network(step, dataset, model) for step in ("train", "evaluate"))
         seconds = START + drawn * train.seconds + (work - drawn) * test.seconds
         parameters = self.parameters(dataset, model)
-        # Weights, momentum, gradients, copies in bfloat16, and a checkpoint on its way to the disk.
-        return Need(seconds, train.basis, self.model_memory(dataset, model) + 20 * parameters, 4 * parameters)
+        return Need(seconds, train.basis, self.model_memory(dataset, model) + tables * parameters, 4 * parameters)
 
     def evaluate(self, dataset: str, model: str) -> Need:
         """Compute the needs of testing a model."""

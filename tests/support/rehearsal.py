@@ -9,7 +9,8 @@ tested on the whole test set. What is done stays: the same call goes on where th
 `--` go to Snakemake.
 
 In the end, and with `--costs` at any time, it prints what each kind of step took (seconds, seconds of processor time,
-peak memory, bytes on disk), as Snakemake measured it, and writes the figures of each job to `costs.csv`.
+peak memory, bytes on disk), as Snakemake measured it, beside what `crepe plan` says, and writes the figures of each job
+to `costs.csv`.
 """
 
 import argparse
@@ -28,10 +29,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from crepe.config import Config, load
+from crepe.config import load
 from crepe.config.jobs import Job, jobs
 from crepe.io.files import digest, read_json, write_json
 from crepe.layout import SPLITS
+from crepe.records.speeds import Speeds
+from crepe.workflow.costs import Costs
+from crepe.workflow.plan import choose_machine
 from tests.support import made_up
 from tests.support.misbehaving import good, serving
 from tests.support.paths import ROOT, inside
@@ -128,16 +132,21 @@ class Cost:
     memory_mb: float
     bytes: int
     """Size of the files that it wrote and that are still there."""
+    planned_seconds: float
+    """What `crepe plan` says of it on this machine, on average."""
+    planned_memory_mb: float
 
 
 def costs(folder: Path) -> list[Cost]:
     """Read the costs of the jobs that have ended, as Snakemake measured them."""
     with inside(folder):
-        config = load("config.json")
-        return [cost for job in jobs(config) if (cost := _cost(config, job))]
+        config, speeds = load("config.json"), Speeds.read()
+        planned = Costs(config, speeds, choose_machine(speeds, None)[0])
+        return [cost for job in jobs(config) if (cost := _cost(planned, job))]
 
 
-def _cost(config: Config, job: Job) -> Cost | None:
+def _cost(planned: Costs, job: Job) -> Cost | None:
+    config, need = planned.config, planned.need(job)
     log = job.log.with_suffix(".tsv")
     if not log.exists() or not job.output.exists():
         return None
@@ -162,6 +171,8 @@ def _cost(config: Config, job: Job) -> Cost | None:
         numbers["cpu_time"],
         numbers["max_rss"],
         sum(file.stat().st_size for file in set(files) if file.is_file()),
+        round(need.seconds, 1),
+        round(need.memory / 1e6),
     )
 
 
@@ -171,7 +182,7 @@ def show(found: list[Cost], folder: Path) -> None:
         writer = csv.DictWriter(stream, list(Cost.__dataclass_fields__), lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(cost) for cost in found)
-    table = Table("step", "jobs", "seconds", "processor", "peak MB", "disk MB", "rows", title="costs")
+    table = Table("step", "jobs", "seconds", "processor", "planned", "peak MB", "planned", "disk MB", title="costs")
     groups: dict[tuple[str, str], list[Cost]] = {}
     for cost in found:
         groups.setdefault((cost.rule, cost.kind), []).append(cost)
@@ -181,9 +192,10 @@ def show(found: list[Cost], folder: Path) -> None:
             str(len(some)),
             f"{sum(cost.seconds for cost in some):,.0f}",
             f"{sum(cost.cpu_seconds for cost in some):,.0f}",
+            f"{sum(cost.planned_seconds for cost in some):,.0f}",
             f"{max(cost.memory_mb for cost in some):,.0f}",
+            f"{max(cost.planned_memory_mb for cost in some):,.0f}",
             f"{sum(cost.bytes for cost in some) / 1e6:,.1f}",
-            f"{sum(cost.rows for cost in some):,}",
         )
     Console(width=110).print(table)
 
