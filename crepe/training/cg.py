@@ -166,7 +166,9 @@ class Descent:
         """Return the share of the objective by which it fell in the last iterations; infinite before there are any."""
         if len(self.objectives) <= iterations:
             return math.inf
-        return (self.objectives[-1 - iterations] - self.objective) / abs(self.objective)
+        fall = self.objectives[-1 - iterations] - self.objective
+        # Of a single class the objective is 0.
+        return fall / self.objective if fall else 0.0
 
     def gradient(self, out: Tensor | None = None) -> Tensor:
         """Compute the gradient of the objective: [columns, classes]."""
