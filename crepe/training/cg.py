@@ -82,7 +82,7 @@ def fit(
         if not training.history:
             show(0)
         with meter(training.title, None, "passes", first) as bar:
-            while (falls := descent.fallen(WINDOW) > recipe.tolerance) and training.done < last and not interrupted:
+            while not (done := descent.settled(WINDOW, recipe.tolerance)) and training.done < last and not interrupted:
                 descent.iterate()
                 training.done += 1
                 bar.advance(1, f"objective {descent.objective:.6f}")
@@ -103,7 +103,7 @@ def fit(
                     checkpoint.save()
                 begun += time.monotonic() - now
         _split(network, descent.weights)
-        training.complete = not falls
+        training.complete = done
         checkpoint.save()
     if interrupted:
         take(interrupted[0])
@@ -162,13 +162,11 @@ class Descent:
         self._product, self.objectives = numbers["product"], numbers["objectives"]  # type: ignore[assignment]
         self._evaluate()
 
-    def fallen(self, iterations: int) -> float:
-        """Return the share of the objective by which it fell in the last iterations; infinite before there are any."""
+    def settled(self, iterations: int, tolerance: float) -> bool:
+        """Whether the objective fell by no more than this share of itself in the last iterations."""
         if len(self.objectives) <= iterations:
-            return math.inf
-        fall = self.objectives[-1 - iterations] - self.objective
-        # Of a single class the objective is 0.
-        return fall / self.objective if fall else 0.0
+            return False
+        return self.objectives[-1 - iterations] - self.objective <= tolerance * abs(self.objective)
 
     def gradient(self, out: Tensor | None = None) -> Tensor:
         """Compute the gradient of the objective: [columns, classes]."""

@@ -150,12 +150,21 @@ def test_an_iteration_ends_where_the_objective_is_least_along_its_direction() ->
         assert descent.objectives[-1] < descent.objectives[-2]
 
 
-def test_rows_without_symbols(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rows", "labels", "objective"),
+    [
+        # Nothing to learn from, and a label that the bias alone can learn by heart.
+        ([np.empty(0, np.int32)] * 6, [0, 1, 2] * 2, np.log(3)),
+        ([np.array([1, 2, 3], np.int32)] * 6, [1] * 6, 0.0),
+        ([np.array([4], np.int32)], [2], 0.0),
+    ],
+)
+def test_degenerate_rows_end(rows: list[np.ndarray], labels: list[int], objective: float, tmp_path: Path) -> None:
     run = make()
-    run.train = Split(Ragged.from_rows([np.empty(0, np.int32)] * 6, np.array([0, 1, 2] * 2, np.int32), "int32"), CPU)
+    run.train = Split(Ragged.from_rows(rows, np.array(labels, np.int32), "int32"), CPU)
     fit(run, tmp_path, "x")
     assert run.complete
-    assert run.history[-1]["objective"] == pytest.approx(np.log(3), abs=1e-7)
+    assert run.history[-1]["objective"] == pytest.approx(objective, abs=1e-6)
 
 
 def state(run: Training) -> bytes:
