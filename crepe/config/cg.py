@@ -20,8 +20,8 @@ class Settings(Recipe):
     """Penalty: the objective is the mean loss over the train rows + l2 / 2 * the sum of the squared weights; the biases
     are free."""
     tolerance: Annotated[float, Limits(above=0, below=1)] = 0.01
-    """End when the objective has fallen by no more than this share of itself in the last three iterations: it is then
-    less than this share above its minimum, as a rule."""
+    """End when the objective has fallen by no more than this share of itself in the last three iterations. With hardly
+    any penalty it can still be many times its minimum."""
     max_iterations: PositiveInt = 100
     """End after this many iterations, even if the objective still falls; the run then counts as incomplete."""
 

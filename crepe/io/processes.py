@@ -21,8 +21,8 @@ THREADS = "OMP_NUM_THREADS"
 
 SPINS = "10000"
 """How often a thread of OpenMP looks for work before it sleeps. On an idle machine a tenth of it costs ConvNets a
-seventh of their speed and small linear models a third, and beside other processes all have the same speed; ten times as
-much costs ConvNets a third of their speed there."""
+seventh to a fifth of their speed and small linear models a third, and beside other processes all have about the same
+speed; ten times as much costs ConvNets a third of their speed there."""
 
 
 def limit_threads() -> None:

@@ -185,7 +185,7 @@ def test_the_number_of_threads_changes_no_byte(tmp_path: Path) -> None:
     assert len(found) == 1
 
 
-@pytest.mark.parametrize("cut", [1, 2])
+@pytest.mark.parametrize("cut", [1, 3, 4, 7])
 def test_a_run_in_two_parts_is_the_run_in_one(cut: int, tmp_path: Path) -> None:
     whole, first, second = (make(dtype=torch.float32, tolerance=1e-4) for _ in range(3))
     fit(whole, tmp_path / "whole", "x")

@@ -205,6 +205,6 @@ def total(values: Tensor) -> float:
 
 
 def sums(values: Tensor) -> Tensor:
-    """Sum of each column, computed in float64, in the order of `_total`."""
+    """Sum of each column, computed in float64, in the order of `total`."""
     columns = values.T.contiguous()
     return torch.tensor([total(column) for column in columns], dtype=values.dtype, device=values.device)
