@@ -133,7 +133,7 @@ class Cost:
     bytes: int
     """Size of the files that it wrote and that are still there."""
     planned_seconds: float
-    """What `crepe plan` says of it on this machine, on average."""
+    """Seconds that `crepe plan` estimates for the job on this machine."""
     planned_memory_mb: float
 
 
