@@ -19,10 +19,9 @@ SECONDS = 1.0
 THREADS = "OMP_NUM_THREADS"
 """Environment variable with the number of threads of this process. Snakemake sets it, and those of BLAS, for a job."""
 
-SPINS = "10000"
-"""How often a thread of OpenMP looks for work before it sleeps. On an idle machine a tenth of it costs ConvNets a
-seventh to a fifth of their speed and small linear models a third, and beside other processes all have about the same
-speed; ten times as much costs ConvNets a third of their speed there."""
+SPINS = "3000"
+"""Number of times that a thread of OpenMP looks for work before it sleeps. Fewer make an idle machine slower, since
+waking takes time; more take a processor from the other threads where other processes want it, too."""
 
 
 def limit_threads() -> None:

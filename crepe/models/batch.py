@@ -7,6 +7,7 @@ device for them would make it wait in every step.
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from torch import Tensor
 
 from crepe.models.device import send
 from crepe.ragged import Ragged
+
+LEAST_CODES = 2048
+"""A batch is not split into parts of fewer codes than this: each part costs something of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,27 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def split(self, number: int) -> list["Batch"]:
+        """Split the batch into `number` batches of consecutive rows, which have about as many codes each.
+
+        It is not split where these would have less than `LEAST_CODES` codes on average.
+        """
+        if number == 1 or self.lengths.sum() < number * LEAST_CODES:
+            return [self]
+        # An empty row costs something, too.
+        sums = np.cumsum(self.lengths + 1)
+        firsts = np.searchsorted(sums, np.arange(number) * (sums[-1] / number), side="right")
+        return [
+            Batch(
+                self.values,
+                self.starts[first:last],
+                self.lengths_device[first:last],
+                self.lengths[first:last],
+                self.labels[first:last],
+            )
+            for first, last in pairwise([*np.unique(firsts).tolist(), len(self)])
+        ]
 
     def take(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return single codes of rows, int64, of the arguments' shape.

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crepe.errors import CrepeError
+from crepe.models import batch as batches
 from crepe.models import device
 from crepe.models.base import Inputs, initialize
-from crepe.models.batch import Split
+from crepe.models.batch import Batch, Split
 from crepe.models.convnet import Settings
 from crepe.models.convnet.network import ConvNet, drop
 from crepe.models.packed import convolution, plan
@@ -84,6 +85,33 @@ def test_exact_in_double_precision(static: bool, lengths: list[int], seed: int, 
 def test_exact_at_the_edges(static: bool, lengths: list[int]) -> None:
     with as_on(static):
         compare(make().double(), batch_of(lengths))
+
+
+@pytest.mark.parametrize("embedding_dim", [0, 6])
+@pytest.mark.parametrize("number", [2, 3])
+def test_exact_with_the_texts_divided_among_threads(number: int, embedding_dim: int, monkeypatch) -> None:
+    parts = []
+    split = Batch.split
+    monkeypatch.setattr(batches, "LEAST_CODES", 0)
+    monkeypatch.setattr(Batch, "split", lambda batch, number: parts.append(split(batch, number)) or parts[-1])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        compare(make(embedding_dim=embedding_dim, dropout=0.3).double(), batch_of([0, 3, 90, 200, 230, 250, 300, 1014]))
+    finally:
+        torch.set_num_threads(threads)
+    assert [len(each) for each in parts] == [number]
+
+
+def test_a_number_of_threads_gives_the_same_bytes_again(monkeypatch) -> None:
+    monkeypatch.setattr(batches, "LEAST_CODES", 0)
+    network, batch, threads = make(), batch_of(list(range(0, 1000, 31))), torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        found = [outcome(ConvNet.forward, network, batch, torch.bfloat16) for _ in range(4)]
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
 
 
 @pytest.mark.parametrize("by_positions", [False, True])

@@ -1,7 +1,5 @@
 """The LSTM, in all its forms, against one that reads each text by itself."""
 
-import threading
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 from crepe.errors import CrepeError
 from crepe.models.base import Inputs, initialize
 from crepe.models.batch import Split
-from crepe.models.lstm import Settings, recurrence
+from crepe.models.lstm import Settings
 from crepe.models.lstm.network import SEGMENTS
 from crepe.models.lstm.recurrence import divide
 from crepe.ragged import Ragged
@@ -145,24 +143,6 @@ def test_any_number_of_threads_computes_the_same(number):
     torch.set_num_threads(threads)
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
-
-
-def test_a_thread_that_cannot_be_started_is_an_error_and_leaves_none_waiting(monkeypatch):
-    start, before = threading.Thread.start, torch.get_num_threads()
-    started: list[threading.Thread] = []
-
-    def refuse(thread):
-        if started:
-            raise RuntimeError("can't start new thread")
-        started.append(thread)
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(RuntimeError, match="can't start new thread"):
-        recurrence._threads(7)
-    started[0].join(60)
-    assert not started[0].is_alive()
-    torch.set_num_threads(before)
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=150), st.integers(1, 9))

@@ -19,12 +19,15 @@ Autograd sees a network that reads one column many times. Output, loss and gradi
 **The order of operations.** Adding a bias and the rectifier commute with taking a maximum, so pooling comes first, and
 they see a third of the columns. A convolution over one-hot columns is a look-up.
 
+**On a CPU** the texts of a batch are divided among the threads, each of which computes the convolutions of its own
+(`crepe.models.threads`); the fully connected layers, whose weights are large, are computed for all together.
+
 **On a GPU** only the sum of the lengths, rounded up, decides the shapes of what is computed, so that a step can be
 recorded and replayed (`crepe.training.step`): the plan is worked out on the device, and the last convolution's output
 is filled up with the constant. That costs little there, and is the same function.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import torch
@@ -40,6 +43,7 @@ from crepe.models.packed.moves import move_columns
 from crepe.models.packed.plan import Geometry, Plan
 from crepe.models.packed.pooling import activate, rectify
 from crepe.models.packed.ragged_linear import ragged_linear
+from crepe.models.threads import compute_each
 
 
 class ConvNet(Network):
@@ -80,37 +84,62 @@ class ConvNet(Network):
 
     def forward(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         """Compute the logits of a batch: dtype [rows, classes]."""
-        plan = Plan(self.geometry, batch.lengths_device, batch.lengths)
-        first, *others = cast_parameters(self.convolutions, dtype)
-        pool, *pools = self.geometry.pools
-        *between, last = plan.moves
-        x = self._first_convolution(batch.take(plan.row_of_column, plan.place_in_row), *first, pool)
-        for move, (weight, bias), pool in zip(between, others, pools, strict=True):
-            x = activate(convolve_moved(x, move, weight), bias, pool)
-        x = self._first_connected(move_columns(x, last), plan.groups)
+        # Without gradients there are few operations to wait for.
+        shared = torch.is_grad_enabled() and batch.labels.device.type == "cpu"
+        split = batch.split(torch.get_num_threads()) if shared else [batch]
+        parts = [(part, Plan(self.geometry, part.lengths_device, part.lengths)) for part in split]
+        convolutions = [parameter.to(dtype) for parameter in self.convolutions.parameters()]
+        parameters = convolutions if self.embedding is None else [*convolutions, self.embedding]
+        columns = compute_each(self._convolve, parts, parameters)
+        x = self._first_connected(columns, [plan.groups for _, plan in parts])
         return self._other_connected(x)
 
-    def _first_convolution(self, codes: Tensor, weight: Tensor, bias: Tensor, pool: int) -> Tensor:
-        """Compute the first layer of packed codes, int64 [columns], by looking up columns or vectors."""
-        if self.embedding is None:
-            x = lookup(codes, weight)
-        else:
-            # A step that is recorded on a GPU needs static shapes.
-            sparse = self.embedding.device.type == "cpu"
-            x = convolve(embed(codes, self.embedding, weight.dtype, sparse), weight)
-        return activate(x, bias, pool)
+    def _convolve(self, part: tuple[Batch, Plan], *parameters: Tensor) -> Tensor:
+        """Compute the convolutions: [columns, channels], as the plan's last move has them.
 
-    def _first_connected(self, x: Tensor, groups: list[tuple[int, int]]) -> Tensor:
+        Args:
+            part: rows, and the plan for them.
+            parameters: weight and bias of each convolution, in the dtype of the computation, and the look-up table if
+                there is one.
+        """
+        batch, plan = part
+        convolutions, embedding = parameters[: 2 * len(self.convolutions)], parameters[2 * len(self.convolutions) :]
+        first, *others = zip(convolutions[::2], convolutions[1::2], strict=True)
+        pool, *pools = self.geometry.pools
+        *between, last = plan.moves
+        codes = batch.take(plan.row_of_column, plan.place_in_row)
+        x = activate(self._first_product(codes, first[0], *embedding), first[1], pool)
+        for move, (weight, bias), pool in zip(between, others, pools, strict=True):
+            x = activate(convolve_moved(x, move, weight), bias, pool)
+        return move_columns(x, last)
+
+    def _first_product(self, codes: Tensor, weight: Tensor, embedding: Tensor | None = None) -> Tensor:
+        """Convolve packed codes, int64 [columns], by looking up columns or vectors."""
+        if embedding is None:
+            return lookup(codes, weight)
+        # A step that is recorded on a GPU needs static shapes.
+        sparse = embedding.device.type == "cpu"
+        return convolve(embed(codes, embedding, weight.dtype, sparse), weight)
+
+    def _first_connected(self, parts: Sequence[Tensor], groups: Sequence[list[tuple[int, int]]]) -> Tensor:
         """Compute the first fully connected layer: [rows, units].
 
         Args:
-            x: [columns, channels], the constant and then, group by group, the columns of each row.
-            groups: number of rows in each group, and of columns in each of them.
+            parts: [columns, channels] each, the constant and then, group by group, the columns of each row.
+            groups: for each part, number of rows in each group, and of columns in each of them.
         """
-        constant, *parts = x.split_with_sizes([1, *(rows * columns for rows, columns in groups)])
-        stacked = [part.view(*group, -1) for part, group in zip(parts, groups, strict=True)]
+        split = [
+            part.split_with_sizes([1, *(rows * columns for rows, columns in sizes)])
+            for part, sizes in zip(parts, groups, strict=True)
+        ]
+        stacked = [
+            columns.view(*size, -1)
+            for (_, *found), sizes in zip(split, groups, strict=True)
+            for columns, size in zip(found, sizes, strict=True)
+        ]
+        constant = split[0][0][0]
         weight, bias = self.connected[0].parameters()
-        return ragged_linear(stacked, constant[0], weight, bias.to(x.dtype))
+        return ragged_linear(stacked, constant, weight, bias.to(constant.dtype))
 
     def _other_connected(self, x: Tensor) -> Tensor:
         """Compute the other fully connected layers, each behind rectifier and dropout: [rows, classes]."""

@@ -14,9 +14,7 @@ Suffixes of names: N words of all texts, H the state, B texts.
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ import torch
 from torch import Tensor
 
 from crepe.models.device import multiplies_bfloat16
+from crepe.models.threads import call_each
 
 COLUMNS = 32
 """The processor's tiles multiply this many columns of bfloat16 at a time; what is left over costs more than them."""
@@ -242,35 +241,7 @@ def _side_by_side(
         with torch.no_grad():
             function(list(reach[number]), *parts[number], weight, ordered, texts[number])
 
-    if len(reach) == 1:
-        call(0)
-    else:
-        list(_threads(torch.get_num_threads()).map(call, range(len(reach))))
-
-
-@cache
-def _threads(number: int) -> ThreadPoolExecutor:
-    """Return threads each of which computes alone."""
-    all_there, before = Barrier(number + 1), torch.get_num_threads()
-
-    def start() -> None:
-        # A thread's number counts once it has been asked for.
-        torch.get_num_threads()
-        torch.set_num_threads(1)
-        all_there.wait()
-
-    pool = ThreadPoolExecutor(number, "recurrence", start)
-    try:
-        for _ in range(number):
-            pool.submit(int)
-        all_there.wait()
-    except BaseException:
-        # Threads that wait for one that cannot be started would keep the process from its end.
-        all_there.abort()
-        raise
-    # New threads, and this one, take the last number that any thread has set.
-    torch.set_num_threads(before)
-    return pool
+    call_each(call, range(len(reach)))
 
 
 def _places(reach: list[list[int]]) -> Iterator[tuple[slice, slice]]:
