@@ -4,7 +4,8 @@
 # make check  format, lint, types, generated schema, layers of imports
 # make example  the workflow on the smallest study (.test/), with Snakemake's report of it
 # make upgrade  renews the pinned versions and prints what changed
-# make chaos  kills every phase at random moments and compares what comes out (tests/support/chaos.py)
+# make chaos  kills every phase at random moments and compares what comes out (tests/support/chaos.py);
+#             ARGS="--scale 1 --kills 1000 --minutes 60" does so with 3.6 million rows
 # make rehearsal SCALE=0.01  the paper's study on made-up archives; goes on where it stopped (tests/support/rehearsal.py)
 # make screenshots STUDY=results/demo   the README's pictures of a study's report
 PYTHON ?= $(firstword $(shell command -v python3.11 python3))
@@ -45,7 +46,7 @@ upgrade: .venv/installed
 	python .ci/upgrade.py
 
 chaos: .venv/installed
-	python -m tests.support.chaos
+	python -m tests.support.chaos $(ARGS)
 
 rehearsal: .venv/installed
 	python -m tests.support.rehearsal --scale $(or $(SCALE),0.01) $(ARGS)

@@ -2,6 +2,7 @@
 
     make chaos
     python -m tests.support.chaos --kills 100 --seed 7
+    make chaos ARGS="--scale 1 --kills 1000 --minutes 60"
 
 A small study is run once without disturbance, from a download over HTTP to the report. Then, time and again, a phase is
 taken away and started again, by hand or under Snakemake, and killed with SIGKILL after a random share of the time that
@@ -10,6 +11,9 @@ the job's, or only Snakemake. It may be killed twice more while it recovers. In 
 `results` must be those of the undisturbed run, byte by byte, with none besides, and no process may be left. What is not
 compared, because it is a time by nature: `seconds` and `samples_per_second` of run.json, and the line of the report
 that shows them.
+
+With `--scale`, the texts are a share of the made-up Amazon Review Polarity, which has 3.6 million train rows, and only
+a bag of words is trained. A kill costs minutes at a scale of 1.
 """
 
 import argparse
@@ -35,11 +39,17 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.support import tiny
+from crepe.config import load
+from tests.support import made_up, tiny
 from tests.support.misbehaving import Handler, serving
 
 ROWS = {"train": 3_000, "test": 300}
 PADDING = 3_000_000
+LARGE = "amazon_review_polarity"
+"""Dataset whose made-up texts `--scale` takes."""
+LARGE_MODELS = ("bow",)
+PIECES = 150
+"""Parts that a download comes in, a hundredth of a second apart, at least."""
 FEATURES = {"bow": "words", "conv-small": "chars", "lstm": "word-columns"}
 """Models that are trained; the last starts from learnt vectors."""
 ONE_THREAD = [f"{rule}=1" for rule in ("clean", "encode", "train", "evaluate")]
@@ -117,7 +127,9 @@ def steps(models: tuple[str, ...]) -> list[Step]:
 class Chaos:
     """The study, undisturbed and otherwise."""
 
-    def __init__(self, folder: Path, archive: Path, url: str, models: tuple[str, ...], seed: int) -> None:
+    def __init__(
+        self, folder: Path, archive: Path, url: str, models: tuple[str, ...], seed: int, facts: dict[str, int]
+    ) -> None:
         self.folder, self.chance = folder, random.Random(seed)
         self.steps = steps(models)
         self.courses: dict[Step, Course] = {}
@@ -126,8 +138,9 @@ class Chaos:
         self.survived: Counter[tuple[str, str]] = Counter()
         tiny.project(folder, models=models)
         source = {"url": url, "bytes": archive.stat().st_size, "sha256": tiny.sha256(archive)}
-        rows = {f"{split}_rows": count for split, count in ROWS.items()}
-        tiny.update(folder / "config/datasets.yaml", {"catalog": {"datasets": {"toys": {**rows, "sources": [source]}}}})
+        tiny.update(
+            folder / "config/datasets.yaml", {"catalog": {"datasets": {"toys": {**facts, "sources": [source]}}}}
+        )
         recipe = {"epochs": 5, "batches_per_epoch": 25}
         tiny.update(folder / "config/config.yaml", {"training": dict.fromkeys(("convnet", "counts", "lstm"), recipe)})
         catalog = {
@@ -330,20 +343,35 @@ def artefacts(folder: Path) -> dict[str, str]:
 
 
 def slowly(handler: Handler) -> None:
-    """Send the file in a second or two."""
+    """Send the file in a second or two, a large one in some more."""
     content = handler.partial()
-    for start in range(0, len(content), 2**15):
-        handler.wfile.write(content[start : start + 2**15])
+    size = max(2**15, len(content) // PIECES)
+    for start in range(0, len(content), size):
+        handler.wfile.write(content[start : start + size])
         time.sleep(0.01)
 
 
 @contextmanager
-def prepared(folder: Path, models: tuple[str, ...], seed: int) -> Iterator[Chaos]:
-    """A study that has been run undisturbed, and the server that it downloads from."""
-    archive = folder / "toys.tgz"
-    tiny.archive(archive, ROWS, PADDING)
+def prepared(folder: Path, models: tuple[str, ...], seed: int, scale: float = 0.0) -> Iterator[Chaos]:
+    """A study that has been run undisturbed, and the server that it downloads from.
+
+    Args:
+        folder: where it is made.
+        models: keys of `FEATURES`.
+        seed: of the phases, ways and moments of the kills.
+        scale: share of the made-up `LARGE` that it takes; 0 takes `ROWS` of tiny texts.
+    """
+    if scale:
+        dataset = load().dataset(LARGE)
+        archive = folder / f"{LARGE}.tgz"
+        made_up.archive(archive, LARGE, dataset, scale, seed=0)
+        rows, others = made_up.sizes(dataset, scale), {"classes": dataset.classes}
+    else:
+        archive, rows, others = folder / "toys.tgz", ROWS, {}
+        tiny.archive(archive, ROWS, PADDING)
+    facts = {f"{split}_rows": count for split, count in rows.items()} | others
     with serving(archive.read_bytes(), slowly) as server:
-        chaos = Chaos(folder / "project", archive, server.url, models, seed)
+        chaos = Chaos(folder / "project", archive, server.url, models, seed, facts)
         chaos.undisturbed()
         yield chaos
 
@@ -380,11 +408,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the phases, ways and moments")
     parser.add_argument("--kills", type=int, default=60, help="to end after (%(default)s)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="to end after, if that comes first")
+    parser.add_argument("--scale", type=float, default=0.0, help="share of a dataset of 3.6 million rows to take")
     options = parser.parse_args()
+    models = LARGE_MODELS if options.scale else tuple(FEATURES)
     console, begun = Console(highlight=False, soft_wrap=True), time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     harmed = 0
-    with prepared(folder, tuple(FEATURES), options.seed) as chaos:
+    with prepared(folder, models, options.seed, options.scale) as chaos:
         console.print(f"Undisturbed: {time.monotonic() - begun:.0f} s, {len(chaos.whole)} files. Now the kills:")
         for step, way in plan(chaos):
             if chaos.kills.total() >= options.kills or time.monotonic() - begun > 60 * options.minutes:
