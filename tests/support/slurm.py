@@ -1,4 +1,4 @@
-"""A real Slurm on this machine for as long as a block: munge, controller and one node, in a folder of their own.
+"""A real Slurm on this machine for as long as a block: munge, controller and nodes, in a folder of their own.
 
 Where Slurm is not installed, Debian's packages are fetched and unpacked into that folder; nothing is installed, no
 service of the machine is touched, and root is not needed.
@@ -12,30 +12,35 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 PACKAGES = ("munge", "slurm-client", "slurmctld", "slurmd")
 DAEMONS = ("munged", "slurmctld", "slurmd")
 PLUGINS = "usr/lib/*/slurm-wlm/auth_munge.so"
 """Folder of Slurm's programs on Debian."""
 CPUS, MEMORY_MB, GPUS = 16, 64_000, ("/dev/null", "/dev/zero")
-"""Resources that the node claims, whatever the machine has."""
+"""Resources that a node claims, whatever the machine has."""
+STEP = "slurmstepd"
+"""The program that starts a step of a job and reports its end."""
 USER = pwd.getpwuid(os.getuid()).pw_name
 
 CONFIG = """\
 ClusterName=crepe
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller_port}
-SlurmdPort={node_port}
 SlurmUser={user}
 SlurmdUser={user}
-AuthInfo=socket={folder}/munge.socket
+# A job that is queued again waits until what it was allowed has expired, as a rule two minutes.
+AuthInfo=socket={folder}/munge.socket,cred_expire=20
 PluginDir={plugins}
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+# A slurmd ends the one that holds its file, so each node has one of its own.
+SlurmdPidFile={folder}/%n.pid
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
@@ -44,12 +49,19 @@ SelectTypeParameters=CR_Core_Memory
 # The node is believed: it need not have what it claims.
 SlurmdParameters=config_overrides
 ReturnToService=2
+# Jobs of a node that fails are lost unless they ask to be queued again, as on some clusters.
+JobRequeue=0
+# Seconds between two looks for room for such jobs.
+SchedulerParameters=bf_interval=5
 # Seconds that a job is remembered after its end.
 MinJobAge=3600
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}
+{nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
 """
+NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}"
+)
 
 
 class MissingError(Exception):
@@ -57,12 +69,17 @@ class MissingError(Exception):
 
 
 @contextmanager
-def cluster() -> Iterator[dict[str, str]]:
-    """The environment in which Slurm's commands find the cluster. Raises MissingError where there can be none."""
+def cluster(count: int) -> Iterator[dict[str, str]]:
+    """The environment in which Slurm's commands find the cluster. Raises MissingError where there can be none.
+
+    Args:
+        count: nodes: node1, node2 and so on.
+    """
+    nodes = [f"node{number}" for number in range(1, count + 1)]
     with ExitStack() as stack:
         # A short path: munge's socket must not have more than 107 bytes.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slurm-")))
-        installed = all(Path("/usr/sbin", name).exists() for name in (*DAEMONS, "slurmstepd"))
+        installed = all(Path("/usr/sbin", name).exists() for name in (*DAEMONS, STEP))
         root = Path("/") if installed and [*Path("/").glob(PLUGINS)] else unpacked(folder)
         (plugins,) = [path.parent for path in root.glob(PLUGINS)]
         folders = [folder / "bin", root / "usr/bin", root / "usr/sbin"]
@@ -71,17 +88,19 @@ def cluster() -> Iterator[dict[str, str]]:
             "LD_LIBRARY_PATH": f"{plugins}:{plugins.parent}",
             "SLURM_CONF": str(folder / "slurm.conf"),
         }
-        configure(folder, root, plugins)
-        options = (
-            ("--foreground", "--force", *munge_files(folder)),
-            ("-D", "-i"),
-            ("-D", "-d", shutil.which("slurmstepd", path=environment["PATH"])),
-        )
-        for name, words in zip(DAEMONS, options, strict=True):
-            stack.enter_context(daemon(folder / f"{name}.log", environment, name, *words))
+        configure(folder, root, plugins, nodes)
+        stepd = shutil.which(STEP, path=environment["PATH"])
+        commands = {
+            "munged": ("munged", "--foreground", "--force", *munge_files(folder)),
+            "slurmctld": ("slurmctld", "-D", "-i"),
+            **{node: ("slurmd", "-D", "-N", node, "-d", stepd) for node in nodes},
+        }
+        for name, command in commands.items():
+            stack.enter_context(daemon(folder / f"{name}.log", environment, *command))
             if name == "munged":
                 wait((folder / "munge.socket").exists, "munge's socket")
-        wait(lambda: ask(environment, "sinfo", "--noheader", "--format=%T").strip() == "idle", "an idle node")
+        states = "sinfo", "--noheader", "--Node", "--format=%T"
+        wait(lambda: ask(environment, *states).split() == ["idle"] * count, "idle nodes")
         try:
             yield environment
         finally:
@@ -111,16 +130,43 @@ def unpacked(folder: Path) -> Path:
     return root
 
 
-def configure(folder: Path, root: Path, plugins: Path) -> None:
-    for name in ("state", "spool"):
+def fail(environment: dict[str, str], node: str) -> None:
+    """Have a node fail: kill its slurmd and all that runs there, and tell the controller, as a health check would."""
+    folder = Path(environment["SLURM_CONF"]).parent
+    psutil.Process(int((folder / f"{node}.pid").read_text())).kill()
+    while processes := running(folder, node):
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        time.sleep(0.5)
+    ask(environment, "scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=failed")
+
+
+def running(folder: Path, node: str) -> list[psutil.Process]:
+    """Return the processes of jobs on the node, after those of Slurm that started them and report their end."""
+    steps, tasks = set(), set()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            variables = process.environ()
+            if variables.get("SLURMD_NODENAME") == node and f"{folder}/" in variables.get("PATH", ""):
+                tasks.add(process)
+                steps |= {parent for parent in process.parents() if parent.name() == STEP}
+    return [*steps, *tasks]
+
+
+def configure(folder: Path, root: Path, plugins: Path, nodes: list[str]) -> None:
+    for name in ("state", *(f"spool-{node}" for node in nodes)):
         (folder / name).mkdir()
-    with socket.socket() as first, socket.socket() as second:
-        for free in (first, second):
-            free.bind(("127.0.0.1", 0))
-        ports = {"controller_port": first.getsockname()[1], "node_port": second.getsockname()[1]}
+    with ExitStack() as stack:
+        free = [stack.enter_context(socket.socket()) for _ in range(len(nodes) + 1)]
+        for each in free:
+            each.bind(("127.0.0.1", 0))
+        controller_port, *ports = (each.getsockname()[1] for each in free)
     host = socket.gethostname().partition(".")[0]
-    claims = {"cpus": CPUS, "memory": MEMORY_MB, "gpus": len(GPUS)}
-    text = CONFIG.format(folder=folder, plugins=plugins, user=USER, host=host, **ports, **claims)
+    claims = {"cpus": CPUS, "memory": MEMORY_MB, "gpus": len(GPUS), "host": host}
+    lines = [NODE.format(name=name, port=port, **claims) for name, port in zip(nodes, ports, strict=True)]
+    places = {"folder": folder, "plugins": plugins, "user": USER, "host": host}
+    text = CONFIG.format(controller_port=controller_port, nodes="\n".join(lines), **places)
     (folder / "slurm.conf").write_text(text)
     (folder / "gres.conf").write_text("".join(f"Name=gpu File={file}\n" for file in GPUS))
     # Snakemake's plugin takes SLURM_CONF from the environment of what a job starts.

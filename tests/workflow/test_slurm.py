@@ -17,14 +17,14 @@ COMMAND = (
 )
 # A minute or two, but on a machine that is busy otherwise.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
-RUN = "results/tiny/runs/toys/{}/0"
+RUNS = "results/tiny/runs/toys"
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Slurm's commands, first on the path."""
+    """Slurm's commands for three nodes, first on the path."""
     try:
-        with slurm.cluster() as environment, pytest.MonkeyPatch.context() as patch:
+        with slurm.cluster(3) as environment, pytest.MonkeyPatch.context() as patch:
             for name, value in environment.items():
                 patch.setenv(name, value)
             yield environment
@@ -32,19 +32,19 @@ def cluster():
         pytest.skip(str(error))
 
 
-def jobs(environment):
-    """What Slurm says of each job, by its number."""
+def jobs(environment, folder):
+    """What Slurm says of each job of the study there, by its number."""
     lines = slurm.ask(environment, "scontrol", "--details", "--oneliner", "show", "job").splitlines()
     found = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in lines]
-    return {job["JobId"]: job for job in found if job}
+    return {job["JobId"]: job for job in found if job.get("WorkDir") == str(folder)}
 
 
-def named(environment, *words, state="RUNNING"):
-    """The jobs of that state whose rule and wildcards have the words."""
+def running(environment, folder, *words):
+    """The study's jobs that run and whose rule and wildcards have the words."""
     return [
         job
-        for job in jobs(environment).values()
-        if job["JobState"] == state and all(w in job["Comment"] for w in words)
+        for job in jobs(environment, folder).values()
+        if job["JobState"] == "RUNNING" and all(w in job["Comment"] for w in words)
     ]
 
 
@@ -55,24 +55,24 @@ def disturbed(cluster, tmp_path_factory):
     tiny.update(folder / "config/config.yaml", {"training": {"convnet": {"epochs": 12, "batches_per_epoch": 4}}})
     shards = [f"data/shards/{feature}/toys/manifest.json" for feature in ("words", "chars", "full-chars")]
     tiny.run(folder, "snakemake", "--cores", "2", *shards[:2])
-    weights = [f"{RUN.format(model)}/model.safetensors" for model in ("bow", "conv-small")]
+    weights = [f"{RUNS}/{model}/0/model.safetensors" for model in ("bow", "conv-small")]
     with ThreadPoolExecutor() as pool:
         call = pool.submit(tiny.run, folder, *COMMAND.split(), shards[2], *weights, status=1)
         try:
-            slurm.wait(lambda: call.done() or len(named(cluster, "train")) == 2, "two trainings side by side")
-            together = named(cluster, "train")
-            (cancelled,) = named(cluster, "train", "bow")
+            slurm.wait(lambda: call.done() or len(running(cluster, folder, "train")) == 2, "two trainings side by side")
+            together = running(cluster, folder, "train")
+            (cancelled,) = running(cluster, folder, "train", "bow")
             slurm.ask(cluster, "scancel", cancelled["JobId"])
-            slurm.wait(lambda: [*folder.glob(f"{RUN.format('conv-small')}/checkpoint-*")], "a checkpoint")
-            (killed,) = named(cluster, "train", "conv-small")
-            listed = slurm.ask(cluster, "scontrol", "listpids", killed["JobId"])
+            slurm.wait(lambda: [*folder.glob(f"{RUNS}/conv-small/0/checkpoint-*")], "a checkpoint")
+            (killed,) = running(cluster, folder, "train", "conv-small")
+            listed = slurm.ask(cluster, "scontrol", "listpids", killed["JobId"], killed["NodeList"])
             for pid in re.findall(r"^\d+", listed, flags=re.M):
                 with suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
         finally:
             text = call.result()
     log = max((folder / ".snakemake/log").iterdir())
-    return folder, text, log.read_text(), jobs(cluster), together
+    return folder, text, log.read_text(), jobs(cluster, folder), together
 
 
 def test_each_job_gets_what_its_rule_asks_for(disturbed):
@@ -108,7 +108,7 @@ def test_what_was_killed_or_cancelled_is_said_and_leaves_nothing_half_written(di
     assert "SLURM status is: 'FAILED'" in text
     for model in ("bow", "conv-small"):
         for name in ("model.safetensors", "history.csv", "run.json"):
-            assert not (folder / RUN.format(model) / name).exists()
+            assert not (folder / RUNS / model / "0" / name).exists()
 
 
 def test_the_next_call_completes_the_table(disturbed, cluster):
@@ -119,6 +119,44 @@ def test_the_next_call_completes_the_table(disturbed, cluster):
     assert re.search(r"^conv-small on toys: continues after (4|8|12|16|20|24|28|32|36|40|44) of 48 batches$", log, re.M)
     with (folder / "results/tiny/table.csv").open(newline="") as stream:
         assert {line["model"] for line in csv.DictReader(stream) if line["error_pct"]} == {"bow", "conv-small"}
-    rules = sorted(job["Comment"].split("_")[1] for number, job in jobs(cluster).items() if number not in before)
+    new = [job for number, job in jobs(cluster, folder).items() if number not in before]
+    rules = sorted(job["Comment"].split("_")[1] for job in new)
     assert rules == ["evaluate", "evaluate", "train", "train"]
+    assert tiny.planned(folder) == {}
+
+
+def test_a_node_that_fails_loses_only_its_jobs_which_go_on_elsewhere(cluster, tmp_path):
+    folder = tiny.project(tmp_path / "study", models=("conv-small",))
+    recipe = {"epochs": 200, "batches_per_epoch": 4}
+    tiny.update(folder / "config/config.yaml", {"seeds": [0, 1, 2], "training": {"convnet": recipe}})
+    tiny.run(folder, "snakemake", "--cores", "2", "data/shards/chars/toys/manifest.json")
+    with ThreadPoolExecutor() as pool:
+        call = pool.submit(tiny.run, folder, *COMMAND.split(), "all")
+        try:
+            # A node has two GPUs.
+            slurm.wait(lambda: call.done() or len(running(cluster, folder, "train")) == 3, "three trainings")
+            together = running(cluster, folder, "train")
+            node = together[0]["NodeList"]
+            lost = {job["JobId"]: job["Comment"].rpartition("_")[2] for job in together if job["NodeList"] == node}
+            assert 0 < len(lost) < 3
+
+            def continuable():
+                return [seed for seed in lost.values() if [*folder.glob(f"{RUNS}/conv-small/{seed}/checkpoint-*")]]
+
+            slurm.wait(lambda: call.done() or continuable(), "a checkpoint on the node")
+            continued = continuable()
+            slurm.fail(cluster, node)
+        finally:
+            call.result()
+    found = jobs(cluster, folder)
+    assert {job["JobState"] for job in found.values()} == {"COMPLETED"}
+    # Slurm has started them again under their numbers; nothing was submitted twice.
+    assert {number for number, job in found.items() if job["Restarts"] != "0"} == {*lost}
+    assert sorted(job["Comment"].split("_")[1] for job in found.values()) == ["evaluate"] * 3 + ["train"] * 3
+    assert not any(found[number]["NodeList"] == node for number in lost)
+    for seed in continued:
+        log = (folder / f"logs/tiny/train/toys/conv-small/{seed}.log").read_text()
+        assert re.search(r"^conv-small on toys: continues after \d+ of 800 batches$", log, re.M)
+    with (folder / "results/tiny/table.csv").open(newline="") as stream:
+        assert [line["seed"] for line in csv.DictReader(stream) if line["error_pct"]] == ["0", "1", "2"]
     assert tiny.planned(folder) == {}
