@@ -41,6 +41,9 @@ PLACES = {"dataset": layout.archive, "thesaurus": layout.thesaurus, "published":
 MARGIN = 1.5
 """Requests of time and memory are so many times what is expected."""
 
+SNAKEMAKE_MB = 300
+"""Memory of a job on a cluster beside its step, in megabytes: two processes of Snakemake, which took 120 each."""
+
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd")
 """Devices of NVIDIA's and AMD's drivers."""
 
@@ -329,7 +332,7 @@ def _minutes(need: Need) -> int:
 
 
 def _megabytes(need: Need) -> int:
-    return math.ceil(MARGIN * need.memory / 1e6)
+    return SNAKEMAKE_MB + math.ceil(MARGIN * need.memory / 1e6)
 
 
 def has_gpu() -> bool:

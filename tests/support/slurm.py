@@ -144,14 +144,36 @@ def fail(environment: dict[str, str], node: str) -> None:
 
 def running(folder: Path, node: str) -> list[psutil.Process]:
     """Return the processes of jobs on the node, after those of Slurm that started them and report their end."""
-    steps, tasks = set(), set()
+    tasks = [process for process, variables in of_jobs(folder) if variables["SLURMD_NODENAME"] == node]
+    steps = set()
+    for process in tasks:
+        with suppress(psutil.NoSuchProcess):
+            steps |= {parent for parent in process.parents() if parent.name() == STEP}
+    return [*steps, *tasks]
+
+
+def of_jobs(folder: Path) -> list[tuple[psutil.Process, dict[str, str]]]:
+    """Return the processes of all jobs, with their environment variables."""
+    found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             variables = process.environ()
-            if variables.get("SLURMD_NODENAME") == node and f"{folder}/" in variables.get("PATH", ""):
-                tasks.add(process)
-                steps |= {parent for parent in process.parents() if parent.name() == STEP}
-    return [*steps, *tasks]
+            if "SLURMD_NODENAME" in variables and f"{folder}/" in variables.get("PATH", ""):
+                found.append((process, variables))
+    return found
+
+
+def memory(environment: dict[str, str]) -> list[tuple[str, bool, int]]:
+    """Return, of each process of a job: the job's number, whether it is Snakemake, and its bytes.
+
+    Pages of files, which the kernel may drop, do not count.
+    """
+    found = []
+    for process, variables in of_jobs(Path(environment["SLURM_CONF"]).parent):
+        with suppress(psutil.Error):
+            sizes, words = process.memory_info(), process.cmdline()
+            found.append((variables["SLURM_JOB_ID"], "snakemake" in words[:3], sizes.rss - sizes.shared))
+    return found
 
 
 def configure(folder: Path, root: Path, plugins: Path, nodes: list[str]) -> None:

@@ -4,11 +4,14 @@ import csv
 import os
 import re
 import signal
+import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 
+from crepe.workflow.steps import SNAKEMAKE_MB
 from tests.support import slurm, tiny
 
 # Jobs of seconds are looked at sooner than the profile says.
@@ -111,16 +114,40 @@ def test_what_was_killed_or_cancelled_is_said_and_leaves_nothing_half_written(di
             assert not (folder / RUNS / model / "0" / name).exists()
 
 
-def test_the_next_call_completes_the_table(disturbed, cluster):
+@pytest.fixture(scope="module")
+def completed(disturbed, cluster):
+    """The new jobs of a second call, and the memory that was seen: of each whole job, and of Snakemake in it."""
     folder, _, _, before, _ = disturbed
-    tiny.run(folder, *COMMAND.split(), "all")
+    peaks: Counter[tuple[str, str]] = Counter()
+    with ThreadPoolExecutor() as pool:
+        call = pool.submit(tiny.run, folder, *COMMAND.split(), "all")
+        while not call.done():
+            now: Counter[tuple[str, str]] = Counter()
+            for number, snakemake, size in slurm.memory(cluster):
+                now[number, "whole"] += size
+                now[number, "Snakemake"] += snakemake * size
+            peaks |= now
+            time.sleep(0.2)
+        call.result()
+    return {number: job for number, job in jobs(cluster, folder).items() if number not in before}, peaks
+
+
+def test_no_job_takes_more_memory_than_it_asks_for(completed):
+    new, peaks = completed
+    for number, job in new.items():
+        assert 50_000_000 < peaks[number, "Snakemake"] < SNAKEMAKE_MB * 1e6
+        assert peaks[number, "whole"] < int(job["MinMemoryNode"].removesuffix("M")) * 1e6
+
+
+def test_the_next_call_completes_the_table(disturbed, completed):
+    folder, *_ = disturbed
+    new, _ = completed
     # The training that was killed did not begin anew.
     log = (folder / "logs/tiny/train/toys/conv-small/0.log").read_text()
     assert re.search(r"^conv-small on toys: continues after (4|8|12|16|20|24|28|32|36|40|44) of 48 batches$", log, re.M)
     with (folder / "results/tiny/table.csv").open(newline="") as stream:
         assert {line["model"] for line in csv.DictReader(stream) if line["error_pct"]} == {"bow", "conv-small"}
-    new = [job for number, job in jobs(cluster, folder).items() if number not in before]
-    rules = sorted(job["Comment"].split("_")[1] for job in new)
+    rules = sorted(job["Comment"].split("_")[1] for job in new.values())
     assert rules == ["evaluate", "evaluate", "train", "train"]
     assert tiny.planned(folder) == {}
 
