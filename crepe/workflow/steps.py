@@ -71,7 +71,7 @@ class Steps:
 
     def checksums(self, wildcards: Wildcards) -> list[str]:
         """Checksums of the files that will do, or the address of a source without one."""
-        return sorted({source.sha256 or source.md5 or source.url for source in self._entry(wildcards).sources})
+        return _files(self._entry(wildcards).as_dict()["sources"])
 
     def clean_config(self, wildcards: Wildcards) -> str:
         """The fields of the dataset's entry that its archive must match."""
@@ -83,17 +83,21 @@ class Steps:
         path = layout.installed(Path(name)) if name else None
         return digest(path) if path and path.is_file() else ""
 
-    def encode_config(self, wildcards: Wildcards) -> str:
-        """The feature, and the entry of its thesaurus, which has a checksum."""
-        feature = self.config.feature(wildcards.feature)
-        key = feature.thesaurus
-        part = {} if key is None else {key: self.config.thesaurus(key).as_dict()}
-        return _json({"catalog": {"features": {wildcards.feature: feature.as_dict()}, "thesauri": part}})
+    def encode_config(self, wildcards: Wildcards, output: object) -> str:
+        """The feature, and the entry of its thesaurus; changes go unnoticed, see `encode_settings`."""
+        return _json(self._feature(wildcards.feature))
 
-    def vectors_config(self, wildcards: Wildcards) -> str:
-        """The entry of the vectors."""
-        key = wildcards.vectors
-        return _json({"catalog": {"vectors": {key: self.config.vectors(key).as_dict()}}})
+    def encode_settings(self, wildcards: Wildcards) -> str:
+        """The part of `encode_config` that changes the shards: without addresses."""
+        return _json(_without_addresses(self._feature(wildcards.feature)))
+
+    def vectors_config(self, wildcards: Wildcards, output: object) -> str:
+        """The entry of the vectors; changes go unnoticed, see `vectors_settings`."""
+        return _json(self._vectors(wildcards.vectors))
+
+    def vectors_settings(self, wildcards: Wildcards) -> str:
+        """The part of `vectors_config` that changes the vectors: without addresses."""
+        return _json(_without_addresses(self._vectors(wildcards.vectors)))
 
     def train_config(self, wildcards: Wildcards, output: object) -> str:
         """The dataset, and the model with all that its entry names; changes go unnoticed, see `train_settings`."""
@@ -101,9 +105,9 @@ class Steps:
         return _json(merge(part, self._model(wildcards.model)))
 
     def train_settings(self, wildcards: Wildcards) -> str:
-        """The part of `train_config` that changes a training: without titles and the dataset compared with."""
+        """The part of `train_config` that changes a training: no titles, addresses, nor the dataset compared with."""
         part = self._dataset(wildcards.dataset, "batches_per_epoch")
-        return _json(merge(part, self._model(wildcards.model)))
+        return _json(_without_addresses(merge(part, self._model(wildcards.model))))
 
     def study_config(self) -> str:
         """The study, with its datasets and models."""
@@ -128,6 +132,17 @@ class Steps:
         entry = self.config.catalog.datasets[key].as_dict()
         fields = ("fields", "classes", "train_rows", "test_rows", *fields)
         return {"catalog": {"datasets": {key: {field: entry[field] for field in fields}}}}
+
+    def _feature(self, key: str) -> dict[str, Any]:
+        """The entry of a feature, and that of its thesaurus."""
+        feature = self.config.feature(key)
+        name = feature.thesaurus
+        part = {} if name is None else {name: self.config.thesaurus(name).as_dict()}
+        return {"catalog": {"features": {key: feature.as_dict()}, "thesauri": part}}
+
+    def _vectors(self, key: str) -> dict[str, Any]:
+        """The entry of vectors."""
+        return {"catalog": {"vectors": {key: self.config.vectors(key).as_dict()}}}
 
     def _model(self, key: str) -> dict[str, Any]:
         """The entry of a model, without its title, and those that it names."""
@@ -325,6 +340,19 @@ class Steps:
         if kind == "dataset":
             return self.config.dataset(key)
         return self.config.thesaurus(key) if kind == "thesaurus" else self.config.vectors(key)
+
+
+def _files(sources: list[dict[str, Any]]) -> list[str]:
+    """The files that sources have: their checksums, or the address of one without."""
+    return sorted({source["sha256"] or source["md5"] or source["url"] for source in sources})
+
+
+def _without_addresses(part: dict[str, Any]) -> dict[str, Any]:
+    """A part of a configuration with the files of its sources in their place: it is the same from another mirror."""
+    return {
+        key: _files(value) if key == "sources" else _without_addresses(value) if isinstance(value, dict) else value
+        for key, value in part.items()
+    }
 
 
 def _minutes(need: Need) -> int:

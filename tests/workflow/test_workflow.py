@@ -347,10 +347,12 @@ def test_a_row_of_each_kind(tmp_path):
         "networks": {**networks, "lstm": {"hidden_size": 8, "embedding_dim": 8}},
         "models": {"lstm": {"vectors": "learnt"}},
         "vectors": {"learnt": {"vector_size": 8}},
-        "thesauri": {"few": {"sources": [{"url": "few.dat"}]}},
     }
     tiny.update(project / "config/models.yaml", {"catalog": small})
-    (project / "few.dat").write_text("UTF-8\nmarket|1\n-|bazaar|fair\nnew|1\n-|fresh|brand new\n")
+    few = project / "few.dat"
+    few.write_text("UTF-8\nmarket|1\n-|bazaar|fair\nnew|1\n-|fresh|brand new\n")
+    source = {"url": few.name, "sha256": tiny.sha256(few)}
+    tiny.update(project / "config/models.yaml", {"catalog": {"thesauri": {"few": {"sources": [source]}}}})
     command = ["snakemake", "--cores", "2", "--resources", "gpu=1"]
     text = tiny.run(project, *command)
     assert "start vectors learnt " in text
@@ -365,3 +367,8 @@ def test_a_row_of_each_kind(tmp_path):
         run = f"results/tiny/runs/toys/{model}/0"
         line = tiny.run(project, "crepe", "predict", run, "goal match team league", "--device", "cpu")
         assert re.match(r"\d\t[01]\.\d{3}\tgoal match", line)
+    # A mirror of the same thesaurus.
+    mirror = few.rename(project / "mirror.dat")
+    sources = [{**source, "url": mirror.name}]
+    tiny.update(project / "config/models.yaml", {"catalog": {"thesauri": {"few": {"sources": sources}}}})
+    assert tiny.planned(project) == {}

@@ -25,6 +25,7 @@ rule encode:
         runtime=steps.encode_minutes,
     params:
         code=steps.encode_code,
+        settings=steps.encode_settings,
         config=steps.encode_config,
         clean=subpath(input.record, parent=True),
         shards=subpath(output.manifest, parent=True),

@@ -19,6 +19,7 @@ rule vectors:
         runtime=steps.vectors_minutes,
     params:
         code=code("vectors"),
+        settings=steps.vectors_settings,
         config=steps.vectors_config,
         shards=subpath(input.manifest, parent=True),
     shell:
