@@ -24,6 +24,7 @@ from crepe.io.files import alone, check, replacing
 from crepe.io.progress import Meter, meter
 from crepe.options import add_config
 from crepe.ragged import Ragged
+from crepe.text.batches import batches
 
 BATCH = 10_000
 """Rows encoded at a time; few enough that they stay in the processor's cache."""
@@ -120,7 +121,7 @@ def encode(
 
 def _parts(rows: pl.LazyFrame, column: pl.Expr, encode: Encoder, done: Meter) -> Iterator[Ragged]:
     texts = rows.select("label", codes=column)
-    for batch in texts.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming"):
+    for batch in batches(texts, BATCH):
         yield Ragged(*encode(batch["codes"]), batch["label"].to_numpy())
         done.advance(len(batch))
 

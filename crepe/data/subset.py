@@ -19,6 +19,7 @@ from crepe import layout
 from crepe.data.clean_record import CleanRecord
 from crepe.errors import CrepeError
 from crepe.io.files import check, replacing, writing
+from crepe.text.batches import batches
 
 _SCHEMA = {"split": pl.String(), "hash": pl.UInt64()}
 _AGAIN = "take it from the project again, or make it by `crepe subset`"
@@ -46,7 +47,7 @@ def main(options: argparse.Namespace) -> None:
     for split in splits:
         path = folder / f"{split}.parquet"
         check(path, record.sha256[split], layout.CLEAN_RECORD, f"run `crepe clean {key}` again")
-        frames = pl.scan_parquet(path, glob=False).collect_batches(chunk_size=25_000, maintain_order=True)
+        frames = batches(pl.scan_parquet(path, glob=False), 25_000)
         hashes[split] = np.concatenate([row_hashes(frame) for frame in frames])
     write(options.output, hashes)
 

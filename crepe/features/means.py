@@ -22,11 +22,14 @@ from crepe.features import Coder, FeatureSettings, Reader, Text
 from crepe.io.section import PositiveInt
 from crepe.ragged import drop_zeros, trim
 from crepe.text import tokens, word2vec
+from crepe.text.batches import batches
 
 if TYPE_CHECKING:
     import polars as pl
     from torch import Tensor
 
+ROWS = 10_000
+"""Train rows whose words are in memory at a time."""
 ROUNDS = 20
 """Maximal number of iterations of k-means."""
 BLOCK = 2048
@@ -198,5 +201,5 @@ class _Texts:
         import polars as pl
 
         rows = pl.scan_parquet(self.train, glob=False).select(words=tokens.tokens(self.fields))
-        for batch in rows.collect_batches(chunk_size=10_000, maintain_order=True, engine="streaming"):
+        for batch in batches(rows, ROWS):
             yield from batch["words"].to_list()

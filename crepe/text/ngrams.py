@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crepe.text import tokens
+from crepe.text.batches import batches
 
 if TYPE_CHECKING:  # A machine that only predicts can do without polars.
     import polars as pl
@@ -159,7 +160,7 @@ def _parts(train: Path, words: "pl.Series") -> list[tuple[np.ndarray, np.ndarray
     import polars as pl
 
     rows = pl.scan_parquet(train, glob=False).select(words=tokens.codes(tokens.columns(train), words))
-    return [closed(batch["words"]) for batch in rows.collect_batches(chunk_size=ROWS, engine="streaming")]
+    return [closed(batch["words"]) for batch in batches(rows, ROWS)]
 
 
 def _count(parts: Sequence[np.ndarray], others: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
