@@ -20,14 +20,20 @@ ROW_BYTES = 1_014
 CODES = {"characters": 1.0, "words": 0.18, "ngrams": 0.4, "means": 0.17}
 """Codes in a byte of text, by kind of feature; 1 for other kinds."""
 ENCODE_BYTES = {
-    "characters": (0.21e9, 1.3, 350_000),
-    "characters with synonyms": (0.45e9, 6.0, 400_000),
-    "words": (0.28e9, 2.0, 125_000),
-    "words with synonyms": (0.35e9, 1.8, 190_000),
-    "ngrams": (1.4e9, 1.2, math.inf),
-    "means": (1.5e9, 0, 0),
+    "characters": (0.18e9, 10, 0),
+    "characters with synonyms": (0.4e9, 30, 0),
+    "words": (0.28e9, 30, 0),
+    "words with synonyms": (0.35e9, 30, 0),
+    "ngrams": (0.25e9, 30, 1.2),
+    "means": (0.4e9, 30, 0),
 }
-"""Memory of encoding, by kind of feature: at least, for each byte of text, and of how many rows' texts at most."""
+"""Memory of encoding, by kind of feature: at least, for each byte of a batch's texts, and for each of all texts."""
+ENCODE_ROWS = 10_000
+"""Rows in a batch of encoding."""
+SORT_BYTES = (90, 1.15e9)
+"""Memory of sorting n-grams: for each byte of text, and at most."""
+VOCABULARY_WORDS, LEARNT_TABLES = 10, 6
+"""Words that word2vec learns, by the square root of all words of the texts, and its tables of vectors of them."""
 CLEAN_BYTES, CLEAN_ROWS = 0.2e9, 90_000
 """Memory of cleaning: at least, and the number of rows whose bytes of text it has in addition."""
 SYNONYMS_SECONDS, SYNONYMS_BYTES = 4.0, 9e6
@@ -50,6 +56,8 @@ START = 1.5
 """Seconds to start the process of a step."""
 REPORT_SECONDS = 0.25
 """Seconds that a run takes in the report, which reads its weights."""
+REPORT_BYTES = (0.45e9, 2e6)
+"""Memory of the report: at least, and for each run."""
 BANDWIDTH = 10.0
 """Megabytes a second of a download."""
 
@@ -61,8 +69,8 @@ class Need:
     seconds: float = 0.0
     basis: str = "measured"
     """See `crepe.records.speeds.Cost`."""
-    memory: float = 0.3e9
-    """Bytes at most."""
+    memory: float = 0.1e9
+    """Bytes at most. A download takes 55 to 120 MB, a table 70 MB."""
     disk: float = 0.0
     """Bytes of what it leaves."""
 
@@ -97,7 +105,7 @@ class Costs:
             case "evaluate":
                 return self.evaluate(job.keys[0], job.keys[1])
             case "report":
-                return Need(START + REPORT_SECONDS * len(self.config.runs), memory=0.8e9)
+                return self.report()
         return Need(START)
 
     # --- Sizes
@@ -157,9 +165,15 @@ class Costs:
         settings, text, rows = self.config.feature(feature), self.text_bytes(dataset), self.rows(dataset)
         kind = settings.kind if settings.thesaurus is None else f"{settings.kind} with synonyms"
         cost = self._cost("encode", kind, text)
-        least, growth, most = ENCODE_BYTES.get(kind, (1e9, 0, 0))
+        least, batch, growth = ENCODE_BYTES.get(kind, (1e9, 0, 0))
         seconds = START + rows * cost.seconds + (0 if settings.thesaurus is None else SYNONYMS_SECONDS)
-        memory = least + growth * text * min(rows, most)
+        memory = least + text * (batch * min(rows, ENCODE_ROWS) + growth * rows)
+        if kind == "ngrams":
+            slope, most = SORT_BYTES
+            memory += min(slope * text * rows, most)
+        elif kind == "means":
+            words = VOCABULARY_WORDS * math.sqrt(CODES["words"] * text * rows)
+            memory += LEARNT_TABLES * 4.0 * getattr(settings, "vector_size", 0) * words
         return Need(seconds, cost.basis, memory, self.encoded_bytes(feature, dataset))
 
     def vectors(self, key: str, feature: str, dataset: str) -> Need:
@@ -170,7 +184,7 @@ class Costs:
         if settings.sources:
             # By the file, whatever the rows.
             packed = max(source.bytes or 0 for source in settings.sources)
-            return Need(START + packed / 60e6, "measured", 0.6e9 + 2 * size, size)
+            return Need(START + packed / 60e6, "measured", 0.25e9 + 2 * size, size)
         cost = self._cost("encode", "means", self.text_bytes(dataset))
         return Need(START + self.rows(dataset) * cost.seconds, cost.basis, 0.8e9 + 6 * size + encoded, size)
 
@@ -202,10 +216,15 @@ class Costs:
         memory = self.model_memory(dataset, model, rows / self.rows(dataset)) + 8 * self.parameters(dataset, model)
         return Need(START + rows * cost.seconds, cost.basis, memory, PREDICTION_BYTES * rows)
 
+    def report(self) -> Need:
+        """Compute the needs of the report."""
+        runs = len(self.config.runs)
+        return Need(START + REPORT_SECONDS * runs, memory=REPORT_BYTES[0] + REPORT_BYTES[1] * runs)
+
     def model_memory(self, dataset: str, model: str, share: float = 1.0) -> float:
         """Bytes that a training or test on a CPU holds beside its parameters: torch, batches, and the encoded rows.
 
-        A linear network has the rows as sparse matrices.
+        A training of a linear network has the rows as sparse matrices.
 
         Args:
             dataset: key of the dataset.
@@ -215,6 +234,8 @@ class Costs:
         entry = self.config.model(model).model
         encoded = share * self.encoded_bytes(entry.feature, dataset)
         if isinstance(self.config.model(model).network, linear.Settings):
+            if share < 1.0:
+                return PROCESS_BYTES + 1.5 * encoded
             # Their blocks are transposed one at a time, which takes memory up to a limit.
             return PROCESS_BYTES + 2 * encoded + min(TRANSPOSE_BYTES, 14 * encoded)
         return PROCESS_BYTES + encoded + self.batch_memory(dataset, model, training=share == 1.0)

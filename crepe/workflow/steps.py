@@ -292,6 +292,14 @@ class Steps:
         """Time limit at a megabyte a second."""
         return 30 + max(source.bytes or 0 for source in self._entry(wildcards).sources) // 60_000_000
 
+    def least_mb(self, wildcards: Wildcards) -> int:
+        """Memory for a step that handles little at a time: a download, a table."""
+        return _megabytes(Need())
+
+    def report_mb(self, wildcards: Wildcards) -> int:
+        """Memory for the report."""
+        return _megabytes(self._costs.report())
+
     def clean_minutes(self, wildcards: Wildcards) -> int:
         """Time limit of cleaning."""
         return _minutes(self._costs.clean(wildcards.dataset))

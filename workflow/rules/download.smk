@@ -11,7 +11,7 @@ rule demo_data:
         "../envs/data.yml"
     threads: 1
     resources:
-        mem_mb=2_000,
+        mem_mb=steps.least_mb,
         runtime=10,
     params:
         code=code("demo_data"),
@@ -35,7 +35,7 @@ rule download:
         "../envs/data.yml"
     threads: 1
     resources:
-        mem_mb=1_000,
+        mem_mb=steps.least_mb,
         runtime=steps.download_minutes,
     params:
         files=steps.checksums,

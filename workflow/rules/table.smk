@@ -15,7 +15,7 @@ rule table:
         "../envs/results.yml"
     threads: 1
     resources:
-        mem_mb=2_000,
+        mem_mb=steps.least_mb,
         runtime=10,
     params:
         code=code("table"),
@@ -46,7 +46,7 @@ rule report:
         "../envs/results.yml"
     threads: 1
     resources:
-        mem_mb=4_000,
+        mem_mb=steps.report_mb,
         runtime=60,
     params:
         code=code("report"),
