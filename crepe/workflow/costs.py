@@ -25,7 +25,7 @@ ENCODE_BYTES = {
     "words": (0.28e9, 30, 0),
     "words with synonyms": (0.35e9, 30, 0),
     "ngrams": (0.25e9, 30, 1.2),
-    "means": (0.4e9, 30, 0),
+    "means": (0.4e9, 12, 0),
 }
 """Memory of encoding, by kind of feature: at least, for each byte of a batch's texts, and for each of all texts."""
 ENCODE_ROWS = 10_000

@@ -5,6 +5,7 @@ import json
 import re
 import resource
 import shlex
+import shutil
 from collections import Counter
 from typing import Any
 
@@ -274,6 +275,19 @@ def test_only_what_depends_on_a_change_runs_again(finished):
     assert after("models.yaml", {"catalog": {"models": {"bow": {"title": "Bag of words"}}}}) == tables
     digests = {"catalog": {"datasets": {"toys": {"csv": {"train": {"md5": "0" * 32}, "test": {"md5": "0" * 32}}}}}}
     assert after("datasets.yaml", digests) == {"clean": 1, "encode": 1, "train": 1, "evaluate": 1, **tables}
+
+
+def test_data_whose_runs_are_done_may_be_removed(finished, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(finished[0], folder, symlinks=True)
+    for name in ("clean", "raw", "shards"):
+        shutil.rmtree(folder / "data" / name)
+    assert tiny.planned(folder) == {}
+    tiny.update(folder / "config/config.yaml", {"seeds": [0, 1]})
+    manifests = [f"data/shards/words/{dataset}/manifest.json" for dataset in ("toys", "others")]
+    tiny.run(folder, "snakemake", "--cores", "2", *manifests)
+    # Made again, the data are the same bytes, and only the new seed is trained.
+    assert tiny.planned(folder) == {"train": 2, "evaluate": 2, "table": 1, "report": 1}
 
 
 def test_what_this_machine_has_is_no_limit_for_another_profile(tmp_path):
