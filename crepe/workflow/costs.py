@@ -217,9 +217,11 @@ class Costs:
         return Need(START + rows * cost.seconds, cost.basis, memory, PREDICTION_BYTES * rows)
 
     def report(self) -> Need:
-        """Compute the needs of the report."""
-        runs = len(self.config.runs)
-        return Need(START + REPORT_SECONDS * runs, memory=REPORT_BYTES[0] + REPORT_BYTES[1] * runs)
+        """Compute the needs of the report, which has the weights of one run at a time."""
+        runs = self.config.runs
+        weights = 4.0 * max((self.parameters(dataset, model) for dataset, model, _ in runs), default=0)
+        least, each = REPORT_BYTES
+        return Need(START + REPORT_SECONDS * len(runs), memory=least + each * len(runs) + weights)
 
     def model_memory(self, dataset: str, model: str, share: float = 1.0) -> float:
         """Bytes that a training or test on a CPU holds beside its parameters: torch, batches, and the encoded rows.
