@@ -24,14 +24,15 @@ ENCODE_BYTES = {
     "characters with synonyms": (0.4e9, 30, 0),
     "words": (0.28e9, 30, 0),
     "words with synonyms": (0.35e9, 30, 0),
-    "ngrams": (0.25e9, 30, 1.2),
+    "ngrams": (0.35e9, 0, 1.5),
     "means": (0.4e9, 12, 0),
 }
 """Memory of encoding, by kind of feature: at least, for each byte of a batch's texts, and for each of all texts."""
 ENCODE_ROWS = 10_000
 """Rows in a batch of encoding."""
-SORT_BYTES = (90, 1.15e9)
-"""Memory of sorting n-grams: for each byte of text, and at most."""
+SORT_BYTES, SORT_MOST, FULL_TEXT = 90, 0.25e9, 25e6
+"""Memory of sorting n-grams for each byte of text, and at most where the texts are longer than `FULL_TEXT` bytes: the
+vocabulary is full then, and rarer n-grams are left out before they are counted."""
 VOCABULARY_WORDS, LEARNT_TABLES = 10, 6
 """Words that word2vec learns, by the square root of all words of the texts, and its tables of vectors of them."""
 CLEAN_BYTES, CLEAN_ROWS = 0.2e9, 90_000
@@ -169,8 +170,7 @@ class Costs:
         seconds = START + rows * cost.seconds + (0 if settings.thesaurus is None else SYNONYMS_SECONDS)
         memory = least + text * (batch * min(rows, ENCODE_ROWS) + growth * rows)
         if kind == "ngrams":
-            slope, most = SORT_BYTES
-            memory += min(slope * text * rows, most)
+            memory += SORT_BYTES * text * rows if text * rows < FULL_TEXT else SORT_MOST
         elif kind == "means":
             words = VOCABULARY_WORDS * math.sqrt(CODES["words"] * text * rows)
             memory += LEARNT_TABLES * 4.0 * getattr(settings, "vector_size", 0) * words
