@@ -36,7 +36,7 @@ def cluster():
 
 
 def jobs(environment, folder):
-    """What Slurm says of each job of the study there, by its number."""
+    """Read the reports of Slurm on each job of the study there, by its number."""
     lines = slurm.ask(environment, "scontrol", "--details", "--oneliner", "show", "job").splitlines()
     found = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in lines]
     return {job["JobId"]: job for job in found if job.get("WorkDir") == str(folder)}
